@@ -1,0 +1,26 @@
+//! The tables of stockhold, oldest migration first. A migration that was released is never edited: what changes becomes a new one.
+
+mod m0001_first_tables;
+mod table;
+
+use sea_orm_migration::{DbErr, IntoSchemaManagerConnection, MigrationTrait, MigratorTrait, async_trait, sea_orm};
+
+struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        m0001_first_tables::migrations()
+    }
+}
+
+/// Applies what is missing, and tells how many migrations that were. Nothing here keeps two instances from doing it at once: the caller must.
+pub async fn apply<'c, C>(db: &'c C) -> Result<usize, DbErr>
+where
+    C: sea_orm::ConnectionTrait,
+    &'c C: IntoSchemaManagerConnection<'c>,
+{
+    let pending = Migrator::get_pending_migrations(db).await?.len();
+    Migrator::up(db, None).await?;
+    Ok(pending)
+}

@@ -1,0 +1,6 @@
+//! Tests against real stores and running servers, one binary for all. `tests/run` starts the servers and says where they are; a test that needs
+//! one fails when it is not told, so that none is skipped silently.
+
+// The lint configuration lets tests do this; their helpers are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
