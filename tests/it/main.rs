@@ -4,3 +4,6 @@
 // The lint configuration lets tests do this; their helpers are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod holds_contract;
+mod redis_holds;
+mod support;

@@ -1,0 +1,62 @@
+//! Holds in this process: for one instance, and gone when it stops. It is also the executable specification of `redis/holds.lua`: what
+//! that library must do is what this file does, command by command.
+
+mod location;
+mod scored;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+
+use self::location::LocationHolds;
+use super::{Command, Holds, HoldsError, Reply};
+use crate::domain::Location;
+
+/// Tells the time in Unix milliseconds. Tests pass their own in.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// Holds in this process.
+pub struct EmbeddedHolds {
+    locations: Mutex<HashMap<Location, LocationHolds>>,
+    clock: Clock,
+    retention_ms: u64,
+}
+
+impl EmbeddedHolds {
+    /// An empty store. Ended reservations are remembered for `retention`.
+    pub fn new(retention: Duration, clock: Clock) -> Self {
+        Self { locations: Mutex::default(), clock, retention_ms: retention.as_millis() as u64 }
+    }
+
+    /// Forgets everything, as a Redis does that lost its memory.
+    pub fn forget_all(&self) {
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+#[async_trait]
+impl Holds for EmbeddedHolds {
+    async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+        // A panic inside cannot leave a command half done that matters: the process is about to answer INTERNAL, and reconcile finds it.
+        let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = locations.entry(location.clone()).or_default();
+        let now_ms = (self.clock)();
+        let replies = commands.into_iter().map(|command| holds.apply(command, now_ms, self.retention_ms)).collect();
+        if holds.is_empty() {
+            // Whoever asks for locations that do not exist must not fill the memory.
+            locations.remove(location);
+        }
+        Ok(replies)
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        Ok(())
+    }
+}

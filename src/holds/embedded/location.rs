@@ -1,0 +1,416 @@
+//! The transitions, over the holds of one location. Pure but for the state it owns: the time is an argument.
+//!
+//! Each transition has one shape: expire the addressed reservation if it is overdue; the same request again?; every refusal, in the order
+//! that `Command` documents; then the changes, which cannot fail.
+
+use std::collections::HashMap;
+
+use super::scored::Scored;
+use crate::domain::{
+    Line, Lines, Outcome, Reservation, ReservationId, Settlement, Shortage, Sku, State, StockItem, StockRow,
+};
+use crate::holds::{Command, Held, Index, Page, Position, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, Rows};
+
+#[derive(Default)]
+pub(super) struct LocationHolds {
+    registers: HashMap<Sku, StockRow>,
+    held: HashMap<Sku, Held>,
+    records: HashMap<ReservationId, Reservation>,
+    deadlines: Scored,
+    unsettled: Scored,
+    /// When ended records are forgotten; Redis has its key expiry for this.
+    forget: Scored,
+    synced: Option<i64>,
+}
+
+impl LocationHolds {
+    /// True if there is nothing to remember.
+    pub(super) fn is_empty(&self) -> bool {
+        self.registers.is_empty() && self.held.is_empty() && self.records.is_empty() && self.synced.is_none()
+    }
+
+    pub(super) fn apply(&mut self, command: Command, now_ms: u64, retention_ms: u64) -> Reply {
+        for (_, id) in self.forget.up_to(now_ms, usize::MAX) {
+            self.forget.remove(&id);
+            self.records.remove(&id);
+        }
+        Step { holds: self, now_ms, retention_ms }.apply(command)
+    }
+}
+
+/// One command at one time.
+struct Step<'a> {
+    holds: &'a mut LocationHolds,
+    now_ms: u64,
+    retention_ms: u64,
+}
+
+impl Step<'_> {
+    fn apply(&mut self, command: Command) -> Reply {
+        match command {
+            Command::Reserve { id, lines, ttl_ms } => self.reserve(id, lines, ttl_ms),
+            Command::Begin { id, lines, reacquire } => self.begin(&id, lines, reacquire),
+            Command::Cancel { id } => self.cancel(&id),
+            Command::Extend { id, expire_ms, lifetime_ms, reacquire } => {
+                self.extend(&id, expire_ms, lifetime_ms, reacquire)
+            }
+            Command::Settle { settlement, rows } => self.settle(settlement, rows),
+            Command::Push { rows } => Reply::Pushed(self.push(rows)),
+            Command::ReplaceRegister { sku, judged, row } => self.replace_register(sku, judged, row),
+            Command::ReplaceHeld { sku, judged, units } => self.replace_held(sku, judged, units),
+            Command::Stock { skus } => self.stock(skus),
+            Command::Counters { skus } => self.counters(&skus),
+            Command::Skus { .. } => {
+                Reply::Skus(sorted(self.holds.registers.keys().chain(self.holds.held.keys())), String::new())
+            }
+            Command::Get { id } => self.addressed(&id).map_or(Reply::NotFound, Reply::Accepted),
+            Command::List { after, limit } => Reply::Page(self.list(after, limit)),
+            Command::Sweep => Reply::Swept { holds: self.reclaim(), more: self.overdue_remain() },
+            Command::Claim { limit, grace_ms } => self.claim(limit, grace_ms),
+            Command::GetSynced => Reply::Synced(self.holds.synced),
+            Command::SetSynced { judged, version } => {
+                if self.holds.synced == judged {
+                    self.holds.synced = Some(version);
+                }
+                Reply::Synced(self.holds.synced)
+            }
+        }
+    }
+
+    fn reserve(&mut self, id: ReservationId, lines: Lines, ttl_ms: u64) -> Reply {
+        let fingerprint = lines.fingerprint();
+        if let Some(record) = self.addressed(&id) {
+            return match record.state {
+                _ if record.reserved.is_some_and(|reserved| reserved != fingerprint) => Reply::IdReused,
+                State::Held | State::Confirming | State::Confirmed => Reply::Accepted(record),
+                State::Cancelled | State::Expired | State::Rejected => Reply::Ended(record),
+            };
+        }
+        if let Some(refusal) = self.refusal_to_hold(&lines) {
+            return refusal;
+        }
+
+        self.hold(&lines, 1);
+        self.write(Reservation {
+            id,
+            state: State::Held,
+            lines,
+            reserved: Some(fingerprint),
+            confirmed: None,
+            create_ms: Some(self.now_ms),
+            expire_ms: Some(self.now_ms + ttl_ms),
+            end_ms: None,
+        })
+    }
+
+    fn begin(&mut self, id: &ReservationId, part: Option<Lines>, reacquire: bool) -> Reply {
+        let Some(mut record) = self.addressed(id) else { return Reply::NotFound };
+        let confirmed = part.as_ref().map(Lines::fingerprint).or(record.reserved);
+        match record.state {
+            State::Confirming | State::Confirmed if record.confirmed == confirmed => return Reply::Accepted(record),
+            State::Confirming | State::Confirmed => return Reply::Mismatch,
+            State::Cancelled | State::Rejected => return Reply::Ended(record),
+            State::Expired if !reacquire => return Reply::Ended(record),
+            State::Held | State::Expired => {}
+        }
+        let lines = part.unwrap_or_else(|| record.lines.clone());
+        if !lines.within(&record.lines) {
+            return Reply::Mismatch;
+        }
+        if record.state == State::Expired
+            && let Some(refusal) = self.refusal_to_hold(&lines)
+        {
+            return refusal;
+        }
+
+        match record.state {
+            State::Held => self.hold(&rest(&record.lines, &lines), -1),
+            _ => self.hold(&lines, 1),
+        }
+        record.state = State::Confirming;
+        record.lines = lines;
+        record.confirmed = confirmed;
+        record.end_ms = None;
+        self.write(record)
+    }
+
+    fn cancel(&mut self, id: &ReservationId) -> Reply {
+        let Some(mut record) = self.addressed(id) else { return Reply::NotFound };
+        match record.state {
+            State::Confirming | State::Cancelled => return Reply::Accepted(record),
+            State::Confirmed | State::Rejected => return Reply::Ended(record),
+            State::Held | State::Expired => {}
+        }
+
+        if record.state == State::Held {
+            self.hold(&record.lines, -1);
+        }
+        record.state = State::Cancelled;
+        record.end_ms = Some(self.now_ms);
+        self.write(record)
+    }
+
+    fn extend(&mut self, id: &ReservationId, expire_ms: u64, lifetime_ms: u64, reacquire: bool) -> Reply {
+        let Some(mut record) = self.addressed(id) else { return Reply::NotFound };
+        match record.state {
+            State::Confirming => return Reply::Accepted(record),
+            State::Held if Some(expire_ms) <= record.expire_ms => return Reply::Accepted(record),
+            State::Held => {}
+            State::Expired if reacquire && expire_ms > self.now_ms => {}
+            State::Expired | State::Confirmed | State::Cancelled | State::Rejected => return Reply::Ended(record),
+        }
+        let latest_ms = record.create_ms.unwrap_or(0) + lifetime_ms;
+        if expire_ms > latest_ms {
+            return Reply::BeyondLifetime(latest_ms);
+        }
+        if record.state == State::Expired
+            && let Some(refusal) = self.refusal_to_hold(&record.lines)
+        {
+            return refusal;
+        }
+
+        if record.state == State::Expired {
+            self.hold(&record.lines, 1);
+        }
+        record.state = State::Held;
+        record.expire_ms = Some(expire_ms);
+        record.end_ms = None;
+        self.write(record)
+    }
+
+    fn settle(&mut self, settlement: Settlement, rows: Rows) -> Reply {
+        let record = self.addressed(&settlement.id);
+        let live = record.as_ref().filter(|record| record.state.is_live());
+        if settlement.outcome != Outcome::Cancelled {
+            let held = live.map(|record| &record.lines).into_iter().flat_map(Lines::skus);
+            let needed = settlement.lines.skus().chain(held);
+            let missing = sorted(needed.filter(|sku| !rows.iter().any(|(given, _)| given == *sku)));
+            if !missing.is_empty() {
+                return Reply::Missing(missing);
+            }
+        }
+
+        self.push(rows);
+        if let Some(record) = live {
+            self.hold(&record.lines, -1);
+        }
+        let mut ended = settlement.into_reservation();
+        if let Some(record) = record {
+            ended.create_ms = record.create_ms;
+            ended.expire_ms = record.expire_ms;
+            if ended.state != State::Confirmed {
+                ended.lines = record.lines;
+                ended.reserved = record.reserved;
+                ended.confirmed = record.confirmed;
+            }
+        }
+        self.end(ended)
+    }
+
+    fn push(&mut self, rows: Rows) -> usize {
+        let registers = &mut self.holds.registers;
+        let mut changed = 0;
+        for (sku, row) in rows {
+            let newer = match row {
+                Some(row) if registers.get(&sku).is_none_or(|register| register.version < row.version) => {
+                    registers.insert(sku, row);
+                    true
+                }
+                Some(_) => false,
+                None => registers.remove(&sku).is_some(),
+            };
+            changed += usize::from(newer);
+        }
+        changed
+    }
+
+    fn replace_register(&mut self, sku: Sku, judged: Option<StockRow>, row: Option<StockRow>) -> Reply {
+        if self.holds.registers.get(&sku).copied() != judged {
+            return Reply::Pushed(0);
+        }
+        match row {
+            Some(row) => self.holds.registers.insert(sku, row),
+            None => self.holds.registers.remove(&sku),
+        };
+        Reply::Pushed(1)
+    }
+
+    fn replace_held(&mut self, sku: Sku, judged: Held, units: i64) -> Reply {
+        if self.held(&sku) != judged {
+            return Reply::Pushed(0);
+        }
+        self.holds.held.insert(sku, Held { units, changes: judged.changes + 1 });
+        Reply::Pushed(1)
+    }
+
+    fn stock(&mut self, skus: Vec<Sku>) -> Reply {
+        self.reclaim();
+        let missing = sorted(skus.iter().filter(|sku| !self.holds.registers.contains_key(*sku)));
+        if !missing.is_empty() {
+            return Reply::Missing(missing);
+        }
+        if self.overdue_remain() {
+            return Reply::More;
+        }
+        let item = |sku: Sku| {
+            let row = *self.holds.registers.get(&sku)?;
+            Some(StockItem { held: self.held(&sku).units, sku, row })
+        };
+        Reply::Stock(skus.into_iter().filter_map(item).collect())
+    }
+
+    fn counters(&self, skus: &[Sku]) -> Reply {
+        Reply::Counters(skus.iter().map(|sku| (self.holds.registers.get(sku).copied(), self.held(sku))).collect())
+    }
+
+    fn list(&self, after: Option<Position>, limit: usize) -> Page {
+        let mut entries = Vec::new();
+        for (index, members) in [(Index::Deadlines, &self.holds.deadlines), (Index::Unsettled, &self.holds.unsettled)] {
+            let place = match &after {
+                Some(position) if position.index > index => continue,
+                Some(position) if position.index == index => Some((position.score_ms, position.id.clone())),
+                _ => None,
+            };
+            let found = members.after(place, limit - entries.len());
+            entries.extend(found.into_iter().map(|(score_ms, id)| Position { index, score_ms, id }));
+        }
+        let records = entries.iter().filter_map(|entry| self.holds.records.get(&entry.id));
+        let reservations = records.filter(|record| record.state.is_live()).cloned().collect();
+        let next = if entries.len() < limit { None } else { entries.pop() };
+        Page { reservations, next, now_ms: self.now_ms }
+    }
+
+    fn claim(&mut self, limit: usize, grace_ms: u64) -> Reply {
+        let mut claimed = Vec::new();
+        for (touched_ms, id) in self.holds.unsettled.up_to(self.now_ms.saturating_sub(grace_ms), limit) {
+            match self.holds.records.get(&id) {
+                Some(record) if matches!(record.state, State::Confirming | State::Cancelled) => {
+                    claimed.push(record.clone());
+                    // Never earlier than before, whatever the clock does: who pages by this order must not miss anything.
+                    self.holds.unsettled.set(&id, self.now_ms.max(touched_ms + 1));
+                }
+                _ => self.holds.unsettled.remove(&id),
+            }
+        }
+        Reply::Claimed(claimed)
+    }
+
+    /// The reservation that a command is about, expired if it is overdue.
+    fn addressed(&mut self, id: &ReservationId) -> Option<Reservation> {
+        let record = self.holds.records.get(id)?.clone();
+        Some(if self.is_overdue(&record) { self.expire(record) } else { record })
+    }
+
+    fn is_overdue(&self, record: &Reservation) -> bool {
+        record.state == State::Held && record.expire_ms <= Some(self.now_ms)
+    }
+
+    fn expire(&mut self, mut record: Reservation) -> Reservation {
+        self.hold(&record.lines, -1);
+        record.state = State::Expired;
+        record.end_ms = record.expire_ms;
+        self.end(record.clone());
+        record
+    }
+
+    /// None if these lines can be held now, else the refusal.
+    fn refusal_to_hold(&mut self, lines: &Lines) -> Option<Reply> {
+        self.reclaim();
+        let registers = &self.holds.registers;
+        let missing = sorted(lines.skus().filter(|sku| !registers.contains_key(*sku)));
+        if !missing.is_empty() {
+            return Some(Reply::Missing(missing));
+        }
+        let retired = sorted(lines.skus().filter(|sku| registers.get(*sku).is_some_and(|row| row.retired)));
+        if !retired.is_empty() {
+            return Some(Reply::Retired(retired));
+        }
+        let shortage = |line: &Line| {
+            let held = self.held(&line.sku).units;
+            let available = registers.get(&line.sku).map_or(0, |row| row.available(held));
+            let requested = i64::from(line.quantity);
+            (available < requested).then(|| Shortage { sku: line.sku.clone(), requested, available, held })
+        };
+        let short: Vec<_> = lines.iter().filter_map(shortage).collect();
+        match short.is_empty() {
+            true => None,
+            false if self.overdue_remain() => Some(Reply::More),
+            false => Some(Reply::Short(short)),
+        }
+    }
+
+    /// Reclaims a bounded number of overdue holds. The index only says where to look: the record decides.
+    fn reclaim(&mut self) -> usize {
+        let (mut holds, mut lines) = (0, 0);
+        for (_, id) in self.holds.deadlines.up_to(self.now_ms, RECLAIM_HOLDS_MAX) {
+            if lines >= RECLAIM_LINES_MAX {
+                break;
+            }
+            match self.holds.records.get(&id).cloned() {
+                Some(record) if self.is_overdue(&record) => {
+                    lines += record.lines.len();
+                    holds += 1;
+                    self.expire(record);
+                }
+                _ => self.holds.deadlines.remove(&id),
+            }
+        }
+        holds
+    }
+
+    fn overdue_remain(&self) -> bool {
+        !self.holds.deadlines.up_to(self.now_ms, 1).is_empty()
+    }
+
+    fn held(&self, sku: &Sku) -> Held {
+        self.holds.held.get(sku).copied().unwrap_or_default()
+    }
+
+    fn hold(&mut self, lines: &Lines, sign: i64) {
+        for line in lines.iter() {
+            let held = self.holds.held.entry(line.sku.clone()).or_default();
+            let units = held.units + sign * i64::from(line.quantity);
+            debug_assert!(units >= 0, "{} was released twice", line.sku);
+            held.units = units.max(0);
+            held.changes += 1;
+        }
+    }
+
+    /// Writes a record that time does not make forgotten, and enters it in the index of its state.
+    fn write(&mut self, record: Reservation) -> Reply {
+        let id = &record.id;
+        self.holds.forget.remove(id);
+        match record.state {
+            State::Held => self.holds.deadlines.set(id, record.expire_ms.unwrap_or(0)),
+            _ => {
+                self.holds.deadlines.remove(id);
+                self.holds.unsettled.set(id, self.now_ms);
+            }
+        }
+        self.holds.records.insert(id.clone(), record.clone());
+        Reply::Accepted(record)
+    }
+
+    /// Writes a record that has ended and needs no settlement (any more): it is forgotten after the retention time.
+    fn end(&mut self, record: Reservation) -> Reply {
+        let id = &record.id;
+        self.holds.deadlines.remove(id);
+        self.holds.unsettled.remove(id);
+        self.holds.forget.set(id, self.now_ms + self.retention_ms);
+        self.holds.records.insert(id.clone(), record.clone());
+        Reply::Accepted(record)
+    }
+}
+
+/// What is held beyond the part that is confirmed.
+fn rest(whole: &Lines, part: &Lines) -> Lines {
+    let rest = whole.iter().map(|line| (line.sku.clone(), line.quantity - part.quantity(&line.sku)));
+    Lines::from_stored(rest.filter(|(_, quantity)| *quantity > 0))
+}
+
+fn sorted<'a>(skus: impl Iterator<Item = &'a Sku>) -> Vec<Sku> {
+    let mut skus: Vec<_> = skus.cloned().collect();
+    skus.sort();
+    skus.dedup();
+    skus
+}

@@ -1,0 +1,134 @@
+//! Holds in Redis 7 (or what speaks its protocol and runs its scripts): shared by any number of instances.
+//!
+//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the script calls, and what an error means.
+
+mod connection;
+mod keys;
+mod reply;
+mod request;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fred::clients::{Client, Pool};
+use fred::interfaces::{ClientLike, LuaInterface};
+use fred::types::Value;
+
+use self::connection::error_of;
+use super::embedded::Clock;
+use super::{Command, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
+use crate::domain::Location;
+use crate::domain::stock::UNITS_MAX;
+
+/// Where the Redis is and how to use it.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://`.
+    pub url: String,
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// How long ended reservations are remembered.
+    pub retention: Duration,
+    /// How many connections.
+    pub pool_size: usize,
+    /// How long one call may take.
+    pub timeout: Duration,
+}
+
+/// Holds in Redis.
+pub struct RedisHolds {
+    pool: Pool,
+    prefix: String,
+    retention_ms: String,
+    clock: Option<Clock>,
+    taking: Script,
+    freeing: Script,
+    warnings: Vec<String>,
+}
+
+/// A script, and the digest by which Redis remembers it.
+struct Script {
+    text: String,
+    digest: String,
+}
+
+impl Script {
+    fn new(shebang: &str) -> Self {
+        let text = format!(
+            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX = {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}\n{}",
+            include_str!("redis/holds.lua")
+        );
+        Self { digest: fred::util::sha1_hash(&text), text }
+    }
+}
+
+impl RedisHolds {
+    /// Connects, and checks that the server's settings keep the promises.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be reached, `Unsuitable` if it is too old or may evict holds.
+    pub async fn connect(config: &RedisConfig) -> Result<Self, HoldsError> {
+        Self::connect_with_clock(config, None).await
+    }
+
+    /// As [`connect`](Self::connect), but with a clock of the caller's instead of the server's: for tests.
+    pub async fn connect_with_clock(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
+        let pool = connection::open(config).await?;
+        let warnings = connection::check(pool.next()).await?;
+        Ok(Self {
+            pool,
+            prefix: config.prefix.clone(),
+            retention_ms: config.retention.as_millis().to_string(),
+            clock,
+            // A script without this flag is refused when Redis is full, before it does anything.
+            taking: Script::new("#!lua"),
+            freeing: Script::new("#!lua flags=allow-oom"),
+            warnings,
+        })
+    }
+
+    /// Which of the server's settings weaken a promise: one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        // What is left to lose is a goodbye: every call was answered before.
+        let _ = self.pool.quit().await;
+    }
+
+    /// A connection that is up. Calls on one that is down would wait for it until their timeout.
+    fn client(&self) -> Result<&Client, HoldsError> {
+        let client = self.pool.next_connected();
+        if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
+    }
+
+    async fn call(&self, script: &Script, keys: Vec<String>, arguments: Vec<String>) -> Result<Value, HoldsError> {
+        let client = self.client()?;
+        match client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone()).await {
+            // The server was restarted or is a new one. EVAL runs the script and remembers it.
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                client.eval(script.text.as_str(), keys, arguments).await
+            }
+            result => result,
+        }
+        .map_err(|error| error_of(&error))
+    }
+}
+
+#[async_trait]
+impl Holds for RedisHolds {
+    async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+        let now_ms = self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default();
+        let mut arguments = vec![now_ms, self.retention_ms.clone()];
+        arguments.extend(commands.iter().flat_map(request::write));
+        let script = if commands.iter().any(request::takes_stock) { &self.taking } else { &self.freeing };
+        let value = self.call(script, keys::of(&self.prefix, location), arguments).await?;
+        reply::read(&commands, value)
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        self.client()?.ping(None).await.map_err(|error| error_of(&error))
+    }
+}

@@ -1,0 +1,151 @@
+//! What only the Redis store can show: settings that break a promise, full memory, a server that forgets its scripts or goes away.
+
+use std::time::Duration;
+
+use stockhold::domain::State;
+use stockhold::holds::redis::{RedisConfig, RedisHolds};
+use stockhold::holds::{Command, Holds, HoldsError, Reply};
+
+use crate::support::eventually;
+use crate::support::holds::*;
+use crate::support::redis::{PrivateRedis, client, run};
+
+fn config(server: &PrivateRedis) -> RedisConfig {
+    RedisConfig { url: server.url.clone(), timeout: Duration::from_secs(1), ..redis_config("stockhold") }
+}
+
+async fn apply(holds: &RedisHolds, command: Command) -> Result<Reply, HoldsError> {
+    holds.apply(&location("l"), vec![command]).await.map(|mut replies| replies.remove(0))
+}
+
+async fn stocked(holds: &RedisHolds) {
+    apply(holds, Command::Push { rows: vec![(sku("a"), Some(row(1, 100_000)))] }).await.expect("pushes");
+}
+
+#[tokio::test]
+async fn a_redis_that_may_evict_holds_is_refused() {
+    let server = PrivateRedis::start(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let error = RedisHolds::connect(&config(&server)).await.map(|_| ()).expect_err("refuses");
+    assert!(error.to_string().contains("set it to noeviction"), "{error}");
+}
+
+#[tokio::test]
+async fn a_redis_that_keeps_nothing_is_warned_about() {
+    for (settings, warning) in [
+        (&["--appendonly", "no"][..], Some("all holds are lost")),
+        (&["--appendonly", "no", "--save", "60 1"], Some("since the last snapshot")),
+        (&["--appendonly", "yes"], None),
+    ] {
+        let server = PrivateRedis::start(settings).await;
+        let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+        match warning {
+            Some(warning) => assert!(holds.warnings()[0].contains(warning), "{:?}", holds.warnings()),
+            None => assert_eq!(holds.warnings(), [] as [String; 0]),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_holds_and_frees_stock() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    for name in ["1", "2"] {
+        apply(&holds, reserve(name, &[("a", 1)])).await.expect("held");
+    }
+    run::<String>(&client(&server.url).await, "CONFIG", &["SET", "maxmemory", "1"]).await;
+
+    for taking in [reserve("3", &[("a", 1)]), reacquire("1"), extend("1", 100, true)] {
+        let refused = apply(&holds, taking).await;
+        assert!(matches!(refused, Err(HoldsError::Full)), "{refused:?}");
+    }
+    let freeing = [
+        begin("1"),
+        settle("1", stockhold::domain::Outcome::Confirmed, &[("a", 1)], &[("a", 99)]),
+        cancel("2"),
+        Command::Sweep,
+    ];
+    for command in freeing {
+        apply(&holds, command.clone()).await.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    }
+    let stock = apply(&holds, Command::Stock { skus: vec![sku("a")] }).await.expect("reads");
+    assert!(matches!(&stock, Reply::Stock(items) if items[0].held == 0), "{stock:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_the_script_gets_it_again() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    run::<String>(&client(&server.url).await, "SCRIPT", &["FLUSH"]).await;
+    let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("held");
+    assert_eq!(outcome(&reply), ("accepted", Some(State::Held)));
+}
+
+#[tokio::test]
+async fn a_redis_that_went_away_is_an_error_at_once_and_heals_by_itself() {
+    let server = PrivateRedis::start(&[]).await;
+    let (port, holds) = (server.port, RedisHolds::connect(&config(&server)).await.expect("connects"));
+    stocked(&holds).await;
+    drop(server);
+    eventually("calls are refused without being sent", Duration::from_secs(5), async || {
+        let refused = apply(&holds, reserve("1", &[("a", 1)])).await;
+        matches!(refused.expect_err("it is away"), HoldsError::Unavailable(_))
+    })
+    .await;
+
+    let _server = PrivateRedis::start_at(port, &[]).await;
+    eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
+    assert_eq!(reply, Reply::Missing(vec![sku("a")]), "nothing of before was executed later");
+}
+
+#[tokio::test]
+async fn the_keys_are_those_of_the_documentation() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    apply(&holds, reserve("order-1", &[("a", 2)])).await.expect("held");
+    apply(&holds, reserve("order-2", &[("a", 1)])).await.expect("held");
+    apply(&holds, cancel("order-2")).await.expect("cancelled");
+    apply(&holds, Command::SetSynced { judged: None, version: 7 }).await.expect("written");
+
+    let client = client(&server.url).await;
+    let mut keys: Vec<String> = run(&client, "KEYS", &["*"]).await;
+    keys.sort();
+    let expected = ["deadlines", "held", "r:order-1", "r:order-2", "stock", "synced", "unsettled"];
+    assert_eq!(keys, expected.map(|name| format!("stockhold:{{l}}:{name}")));
+    let register: String = run(&client, "HGET", &["stockhold:{l}:stock", "a"]).await;
+    let held: String = run(&client, "HGET", &["stockhold:{l}:held", "a"]).await;
+    assert_eq!((register.as_str(), held.as_str()), ("1 100000 0 0", "2 3"));
+    let record: String = run(&client, "GET", &["stockhold:{l}:r:order-1"]).await;
+    assert!(record.starts_with("1\tHELD\t") && record.ends_with("\ta\t2"), "{record:?}");
+}
+
+#[tokio::test]
+async fn the_clock_is_that_of_the_server() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    let time: Vec<u64> = run(&client(&server.url).await, "TIME", &[]).await;
+    let held = accepted(apply(&holds, reserve("1", &[("a", 1)])).await.expect("held"));
+    let create_ms = held.create_ms.expect("a time");
+    assert!(create_ms.abs_diff(time[0] * 1000 + time[1] / 1000) < 60_000, "{create_ms} and {time:?}");
+    assert_eq!(held.expire_ms, Some(create_ms + TTL_MS));
+}
+
+#[tokio::test]
+async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    apply(&holds, reserve("held", &[("a", 2)])).await.expect("held");
+    let client = client(&server.url).await;
+    run::<i64>(&client, "ZADD", &["stockhold:{l}:unsettled", "1", "held", "1", "nobody", "1", "tampered"]).await;
+    run::<String>(&client, "SET", &["stockhold:{l}:r:tampered", "with"]).await;
+    let claimed = apply(&holds, Command::Claim { limit: 10, grace_ms: 0 }).await.expect("claims");
+    assert_eq!(claimed, Reply::Claimed(vec![]));
+    assert_eq!(run::<i64>(&client, "ZCARD", &["stockhold:{l}:unsettled"]).await, 0);
+    let held = accepted(apply(&holds, Command::Get { id: id("held") }).await.expect("reads"));
+    assert_eq!(held.state, State::Held);
+}
