@@ -4,9 +4,11 @@
 //!
 //! - [`domain`]: the words and the rules that need no store.
 //! - [`holds`]: the holds' store, in Redis or in this process.
+//! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. It does not know `holds`, nor `holds` it.
 //!
 //! Deliberately absent: a counter of available units, anywhere. It is derived, so it cannot drift.
 
 pub mod domain;
 
 pub mod holds;
+pub mod ledger;

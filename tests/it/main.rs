@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod holds_contract;
+mod ledger_contract;
 mod redis_holds;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod database;
 pub(crate) mod holds;
 pub(crate) mod redis;
 

@@ -1,0 +1,274 @@
+//! The ledger: supply and settled reservations, durable, in MySQL (MySQL 8, MariaDB) or SQLite through sea-orm. The only place that knows SQL.
+//!
+//! Promises:
+//! - The first settlement of a reservation wins and never changes; a `Confirmed` one is committed together with its deductions and
+//!   the lowered `on_hand`, once, and never takes `on_hand` below `floor`.
+//! - Nobody is answered before the commit, and rows are answered as they stand at the end of the batch that was committed.
+//! - Every change of a stock row gives it a larger version, at least the database's time in microseconds.
+//! - The books balance: `on_hand = sum(movements.delta) - sum(deductions.quantity)`.
+//!
+//! An error of `Place::settle`, `set_stock` or `adjust_stock` may hide a commit; repeating the call under the same id gives the true answer.
+//! It does not know holds.
+
+mod batch;
+mod change;
+mod commit;
+mod decide;
+mod dialect;
+mod entity;
+mod migrate;
+mod query;
+mod queue;
+mod repeat;
+mod sizes;
+mod supply;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sea_orm::{Database, DatabaseConnection, DbErr};
+
+use crate::domain::{
+    Adjustment, Fingerprint, Lines, Location, Refusal, RequestId, ReservationId, Settlement, Shortage, Sku, StockRow,
+    StockTarget,
+};
+use batch::Batches;
+use change::Change;
+use dialect::{ACQUIRE_TIMEOUT, Dialect};
+use queue::Queues;
+use repeat::{REPEAT_WITHIN, repeat, silent};
+
+pub use queue::Place;
+
+/// What shall become of a reservation.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// Deduct these lines, or end as `Rejected` if supply does not allow it.
+    Confirm {
+        /// What to deduct, never empty.
+        lines: Lines,
+        /// Fingerprint of the lines that were reserved.
+        reserved: Fingerprint,
+        /// Fingerprint of `lines`.
+        confirmed: Fingerprint,
+    },
+    /// End as `Cancelled`.
+    Cancel,
+    /// End as `Rejected`: the stock of these lines could not be taken again.
+    Reject {
+        /// The lines whose rows shall be answered.
+        lines: Lines,
+    },
+}
+
+impl Intent {
+    /// The lines whose rows are answered.
+    fn lines(&self) -> Option<&Lines> {
+        match self {
+            Intent::Confirm { lines, .. } | Intent::Reject { lines } => Some(lines),
+            Intent::Cancel => None,
+        }
+    }
+}
+
+/// The ledger's answer to an [`Intent`].
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The settlement that stands: that of the intent, or an earlier one which won.
+    pub settlement: Settlement,
+    /// The row of every line of the intent and of the settlement, as it stands after the commit; `None`: there is no such row.
+    pub rows: Vec<(Sku, Option<StockRow>)>,
+    /// Why this intent was the one that ended the reservation as `Rejected`; empty in every other case. `held` is 0: the ledger
+    /// does not know holds.
+    pub shortages: Vec<Shortage>,
+}
+
+/// One sku of the books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Book {
+    /// What is counted.
+    pub sku: Sku,
+    /// What the row says.
+    pub on_hand: i64,
+    /// Sum of its movements.
+    pub moved: i64,
+    /// Sum of its deductions.
+    pub deducted: i64,
+}
+
+/// Why the ledger did not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The queue is full; nothing was begun.
+    #[error("the queue of the ledger is full")]
+    Overloaded,
+    /// The database could not be reached, or kept failing; what was asked may have been committed if it was a write.
+    #[error("the database did not answer")]
+    Unavailable(#[from] DbErr),
+    /// The database holds something that this service never writes.
+    #[error("the database holds what stockhold never writes: {0}")]
+    Corrupt(String),
+}
+
+/// How to reach the database, and how much to ask of it.
+#[derive(Clone)]
+pub struct LedgerConfig {
+    /// `mysql://user:password@host:port/database` or `sqlite://file?mode=rwc`.
+    pub url: String,
+    /// The most connections at a time.
+    pub connections_max: u32,
+    /// The most intents that are in one queue, from the place that is taken for them to their answer.
+    pub queue_max: usize,
+    /// The most intents that share a transaction.
+    pub batch_max: usize,
+}
+
+/// The ledger. A clone is another handle to the same one.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    db: DatabaseConnection,
+    dialect: Dialect,
+    url: String,
+    queues: Queues,
+}
+
+impl Ledger {
+    /// Connects, or says within seconds why not. It does not migrate.
+    pub async fn connect(config: &LedgerConfig) -> Result<Self, LedgerError> {
+        let dialect = Dialect::of_url(&config.url)?;
+        tokio::time::timeout(ACQUIRE_TIMEOUT, dialect.probe(&config.url))
+            .await
+            .map_err(|_| silent(ACQUIRE_TIMEOUT))??;
+        // SQLite may be busy when several connect to a new file: the first of them changes its journal.
+        let db = repeat(Instant::now() + REPEAT_WITHIN, async || {
+            Ok(Database::connect(Dialect::connect_options(&config.url, config.connections_max)).await?)
+        })
+        .await?;
+        let batches = Batches { db: db.clone(), dialect, absence: Arc::default() };
+        let at_once = dialect.batches_at_once(config.connections_max);
+        let queues = Queues::start(dialect.queues(), config.queue_max, config.batch_max, at_once, &batches);
+        Ok(Self(Arc::new(Inner { db, dialect, url: config.url.clone(), queues })))
+    }
+
+    /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
+    pub async fn migrate(&self) -> Result<usize, LedgerError> {
+        migrate::migrate(&self.0.db, self.0.dialect, &self.0.url).await
+    }
+
+    /// One sentence for each setting of the database that weakens what callers are promised.
+    pub async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(self.0.dialect.durability_warnings(&self.0.db).await?)
+    }
+
+    /// Takes a place in the queue, or says at once that there is none: nothing may be promised to a caller before.
+    pub fn place(&self, location: &Location) -> Result<Place, LedgerError> {
+        self.0.queues.place(location)
+    }
+
+    /// The rows of these skus, in the order asked for.
+    pub async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<Vec<(Sku, Option<StockRow>)>, LedgerError> {
+        let rows = self.repeated(|db| tables::stock(db, location, skus)).await?;
+        Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
+    }
+
+    /// The settlements of these reservations, those that exist, with their deducted lines.
+    pub async fn settlements(
+        &self,
+        location: &Location,
+        ids: &[ReservationId],
+    ) -> Result<Vec<Settlement>, LedgerError> {
+        let settled = self.repeated(|db| tables::settlements(db, location, ids)).await?;
+        Ok(settled.into_values().collect())
+    }
+
+    /// Creates skus or states what was counted; all targets or none. Each sku at most once.
+    pub async fn set_stock(
+        &self,
+        location: &Location,
+        request_id: &RequestId,
+        targets: &[StockTarget],
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.change(location, request_id, Change::Set(targets)).await
+    }
+
+    /// Adds or removes units; all adjustments or none, whatever the floor. Each sku at most once.
+    pub async fn adjust_stock(
+        &self,
+        location: &Location,
+        request_id: &RequestId,
+        reason: &str,
+        adjustments: &[Adjustment],
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.change(location, request_id, Change::Adjust { reason, adjustments }).await
+    }
+
+    /// Rows in byte order of the sku, after the given one.
+    pub async fn list_rows(
+        &self,
+        location: &Location,
+        after: Option<&Sku>,
+        limit: u64,
+    ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+        self.repeated(|db| query::list_rows(db, location, after, limit)).await
+    }
+
+    /// Rows in order of version and sku, after the given pair. Without a sku: after all rows of that version.
+    pub async fn rows_changed(
+        &self,
+        location: &Location,
+        after: (i64, Option<&Sku>),
+        limit: u64,
+    ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+        self.repeated(|db| query::rows_changed(db, location, after, limit)).await
+    }
+
+    /// Every location that has stock, in byte order.
+    pub async fn locations(&self) -> Result<Vec<Location>, LedgerError> {
+        self.repeated(query::locations).await
+    }
+
+    /// The books of these skus, those that exist, each as of one instant.
+    pub async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
+        let mut books = Vec::new();
+        for skus in skus.chunks(query::BOOKS_MAX) {
+            books.extend(self.repeated(|db| query::books(db, self.0.dialect, location, skus)).await?);
+        }
+        Ok(books)
+    }
+
+    /// The database's clock, in microseconds since 1970.
+    pub async fn now_micros(&self) -> Result<i64, LedgerError> {
+        self.repeated(async |db| Ok(tables::now_micros(db, self.0.dialect).await?)).await
+    }
+
+    /// Answers within seconds if the database is there.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.db.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
+    }
+
+    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects.
+    pub async fn close(&self) -> Result<(), LedgerError> {
+        self.0.queues.close().await;
+        Ok(self.0.db.close_by_ref().await?)
+    }
+
+    async fn change(
+        &self,
+        location: &Location,
+        request_id: &RequestId,
+        change: Change<'_>,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        self.repeated(|db| supply::apply(db, self.0.dialect, location, request_id, change)).await
+    }
+
+    /// Runs what may be repeated.
+    async fn repeated<'a, T, F>(&'a self, work: impl Fn(&'a DatabaseConnection) -> F) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        repeat(Instant::now() + REPEAT_WITHIN, || work(&self.0.db)).await
+    }
+}

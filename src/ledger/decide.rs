@@ -1,0 +1,115 @@
+//! What becomes of a batch of intents: pure, so that every rule of settling can be read and tested without a database.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Intent;
+use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, StockRow};
+
+/// What the database says before the batch. The rows are locked and cover all lines to confirm, unless there is no such row.
+pub(super) struct Facts {
+    pub(super) now_micros: i64,
+    pub(super) rows: BTreeMap<Sku, StockRow>,
+    pub(super) settled: HashMap<ReservationId, Settlement>,
+}
+
+/// What is to be written, and what each intent is answered once it is.
+#[derive(Default)]
+pub(super) struct Decision {
+    /// One an intent, in order.
+    pub(super) answers: Vec<Answer>,
+    /// The new ones, in order of arrival.
+    pub(super) settlements: Vec<Settlement>,
+    /// All rows of the facts, as they stand after the batch.
+    pub(super) rows: BTreeMap<Sku, StockRow>,
+    /// Those of the rows that the batch changes.
+    pub(super) changed: BTreeSet<Sku>,
+}
+
+/// The settlement that stands, and why it is a rejection if this intent made it one.
+#[derive(Clone)]
+pub(super) struct Answer {
+    pub(super) settlement: Settlement,
+    pub(super) shortages: Vec<Shortage>,
+}
+
+/// Decides in order of arrival. Whatever is settled, before or in this batch, stands.
+pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
+    let Facts { now_micros, rows, mut settled } = facts;
+    let mut decision = Decision { rows, ..Decision::default() };
+    for (id, intent) in intents {
+        if let Some(settlement) = settled.get(id) {
+            decision.answers.push(Answer { settlement: settlement.clone(), shortages: Vec::new() });
+            continue;
+        }
+        let answer = decision.settle(now_micros, id, intent);
+        settled.insert(id.clone(), answer.settlement.clone());
+        decision.settlements.push(answer.settlement.clone());
+        decision.answers.push(answer);
+    }
+    decision
+}
+
+/// The version of a row that changes now. It grows even if the database's clock went back.
+pub(super) fn next_version(version: i64, now_micros: i64) -> i64 {
+    version.saturating_add(1).max(now_micros)
+}
+
+impl Decision {
+    fn settle(&mut self, now_micros: i64, id: &ReservationId, intent: &Intent) -> Answer {
+        let settlement = |outcome| Settlement {
+            id: id.clone(),
+            outcome,
+            reserved: None,
+            confirmed: None,
+            lines: Lines::default(),
+            time_ms: now_micros.cast_unsigned() / 1000,
+        };
+        let without_reason = |outcome| Answer { settlement: settlement(outcome), shortages: Vec::new() };
+        match intent {
+            Intent::Cancel => without_reason(Outcome::Cancelled),
+            Intent::Reject { .. } => without_reason(Outcome::Rejected),
+            Intent::Confirm { lines, reserved, confirmed } => {
+                let shortages = self.shortages(lines);
+                if !shortages.is_empty() {
+                    return Answer { settlement: settlement(Outcome::Rejected), shortages };
+                }
+                self.deduct(now_micros, lines);
+                let settlement = Settlement {
+                    reserved: Some(*reserved),
+                    confirmed: Some(*confirmed),
+                    lines: lines.clone(),
+                    ..settlement(Outcome::Confirmed)
+                };
+                Answer { settlement, shortages }
+            }
+        }
+    }
+
+    /// The lines that would take their row below its floor. A retired sku settles what was held before.
+    fn shortages(&self, lines: &Lines) -> Vec<Shortage> {
+        let short = |sku: &Sku, requested: i64| {
+            let available = self.rows.get(sku).map_or(0, |row| row.on_hand - row.floor);
+            (requested > available).then(|| Shortage {
+                sku: sku.clone(),
+                requested,
+                available: available.max(0),
+                held: 0,
+            })
+        };
+        lines.iter().filter_map(|line| short(&line.sku, line.quantity.into())).collect()
+    }
+
+    /// A row gets one new version a batch: it is never seen in between.
+    fn deduct(&mut self, now_micros: i64, lines: &Lines) {
+        for line in lines.iter() {
+            let Some(row) = self.rows.get_mut(&line.sku) else { continue };
+            row.on_hand -= i64::from(line.quantity);
+            if self.changed.insert(line.sku.clone()) {
+                row.version = next_version(row.version, now_micros);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

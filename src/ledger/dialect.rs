@@ -1,0 +1,264 @@
+//! All that differs between MySQL and SQLite. The statements themselves are built by sea-orm, which leaves out what an engine does not
+//! know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in `migrate`.
+
+use std::time::Duration;
+
+use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
+use sea_orm::sqlx::mysql::MySqlDatabaseError;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Executor};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryTrait, RuntimeErr, Select,
+    Statement,
+};
+
+/// How long a call waits for a connection of the pool, a new one included.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that was idle for this long is looked at before it is used: the server may have been restarted meanwhile.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
+
+/// How long a statement waits for a lock, on both engines, in seconds.
+const LOCK_WAIT_SECS: u64 = 2;
+
+/// Enough for every statement in all of its sizes.
+const STATEMENTS_KEPT: usize = 256;
+
+/// Read committed takes no gap locks, so that rows are locked one by one and in order. Strict mode never cuts what does not fit.
+const MYSQL_SESSION: [&str; 2] = [
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION innodb_lock_wait_timeout = 2, sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+];
+
+/// The engine behind a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    MySql,
+    Sqlite,
+}
+
+impl Dialect {
+    /// The dialect that a URL asks for. The error does not show the URL: it may hold a password.
+    pub(super) fn of_url(url: &str) -> Result<Self, DbErr> {
+        match url.split_once(':') {
+            Some(("mysql", _)) => Ok(Self::MySql),
+            Some(("sqlite", _)) => Ok(Self::Sqlite),
+            _ => Err(DbErr::Conn(RuntimeErr::Internal("the database URL must begin with mysql: or sqlite:".into()))),
+        }
+    }
+
+    pub(super) fn backend(self) -> DbBackend {
+        match self {
+            Self::MySql => DbBackend::MySql,
+            Self::Sqlite => DbBackend::Sqlite,
+        }
+    }
+
+    /// How a pool is opened.
+    pub(super) fn connect_options(url: &str, connections_max: u32) -> ConnectOptions {
+        let mut options = ConnectOptions::new(url);
+        options
+            .max_connections(connections_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire_if_idle_for(IDLE_TRUSTED)
+            .sqlx_logging(false)
+            .map_sqlx_mysql_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT))
+            .map_sqlx_mysql_pool_opts(|pool| {
+                pool.after_connect(|connection, _| {
+                    Box::pin(async move {
+                        for statement in MYSQL_SESSION {
+                            connection.execute(statement).await?;
+                        }
+                        Ok(())
+                    })
+                })
+            })
+            .map_sqlx_sqlite_opts(|options| {
+                options
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(Duration::from_secs(LOCK_WAIT_SECS))
+                    .statement_cache_capacity(STATEMENTS_KEPT)
+            });
+        options
+    }
+
+    /// Connects once, without a pool, because a pool that cannot connect says only that it waited.
+    pub(super) async fn probe(self, url: &str) -> Result<(), DbErr> {
+        use sqlx::Connection;
+        let connection_error = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+        match self {
+            Self::MySql => sqlx::MySqlConnection::connect(url)
+                .await
+                .map_err(connection_error)?
+                .close()
+                .await
+                .map_err(connection_error),
+            // Its pool opens a file, which succeeds or fails at once.
+            Self::Sqlite => Ok(()),
+        }
+    }
+
+    /// Microseconds since 1970 by the database's clock, in UTC whatever its time zone is.
+    pub(super) fn now_micros(self) -> &'static str {
+        match self {
+            Self::MySql => "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) AS now_micros",
+            Self::Sqlite => "SELECT CAST(ROUND(unixepoch('subsec') * 1000) * 1000 AS INTEGER) AS now_micros",
+        }
+    }
+
+    /// How many queues there are, so that a location that stands still fills one of them only.
+    pub(super) fn queues(self) -> usize {
+        match self {
+            Self::MySql => 2,
+            Self::Sqlite => 1,
+        }
+    }
+
+    /// How many batches of one queue commit at the same time. SQLite has one writer.
+    pub(super) fn batches_at_once(self, connections_max: u32) -> usize {
+        match self {
+            Self::MySql => (connections_max / 2).clamp(1, 4) as usize,
+            Self::Sqlite => 1,
+        }
+    }
+
+    /// One sentence for each setting that weakens what was promised to callers.
+    pub(super) async fn durability_warnings(self, db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+        let mut warnings = Vec::new();
+        match self {
+            Self::MySql => {
+                let settings = self
+                    .row(
+                        db,
+                        "SELECT CAST(@@GLOBAL.innodb_flush_log_at_trx_commit AS SIGNED) AS flush, \
+                         CAST(@@GLOBAL.sync_binlog AS SIGNED) AS sync_binlog, CAST(@@GLOBAL.log_bin AS SIGNED) AS log_bin",
+                    )
+                    .await?;
+                let flush: i64 = settings.try_get("", "flush")?;
+                let sync_binlog: i64 = settings.try_get("", "sync_binlog")?;
+                if flush != 1 {
+                    warnings.push(format!(
+                        "innodb_flush_log_at_trx_commit is {flush}, not 1: a crash of the database may lose the confirms of its last second, \
+                         although their callers were told OK."
+                    ));
+                }
+                if settings.try_get::<i64>("", "log_bin")? != 0 && sync_binlog != 1 {
+                    warnings.push(format!(
+                        "sync_binlog is {sync_binlog}, not 1: after a crash of the database's machine its replicas, and backups restored \
+                         by the binary log, may lack confirms whose callers were told OK."
+                    ));
+                }
+            }
+            Self::Sqlite => {
+                let synchronous: i64 = self.row(db, "PRAGMA synchronous").await?.try_get("", "synchronous")?;
+                if synchronous < 2 {
+                    warnings.push(format!(
+                        "PRAGMA synchronous is {synchronous}, below FULL: a power loss may lose the latest confirms, although their callers \
+                         were told OK."
+                    ));
+                }
+            }
+        }
+        Ok(warnings)
+    }
+
+    /// The one row of a statement without parameters.
+    pub(super) async fn row(self, db: &impl ConnectionTrait, sql: &str) -> Result<sea_orm::QueryResult, DbErr> {
+        let row = db.query_one_raw(Statement::from_string(self.backend(), sql)).await?;
+        row.ok_or_else(|| DbErr::RecordNotFound(sql.into()))
+    }
+}
+
+/// Makes MySQL find rows by the primary key. Its optimizer may prefer a shorter index that begins with the location too, and then reads, or worse
+/// locks, the whole location, in another order than everybody else.
+pub(super) fn by_primary_key<E: EntityTrait>(mut select: Select<E>) -> Select<E> {
+    select.query().force_index("PRIMARY", IndexHintScope::All);
+    select
+}
+
+/// What kind of failure an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Others were in the way: deadlock, lock wait, duplicate key, busy.
+    Collision,
+    /// The connection was lost, or the server is going away or not the one to write to; a new connection may do.
+    Connection,
+    /// There is no connection to be had; that was waited for already.
+    NoConnection,
+    /// No answer in time: the server may be away, or be asked too much.
+    Silence,
+    /// The statement itself failed.
+    Statement,
+}
+
+/// Tells what kind of failure an error is.
+pub(super) fn failure(error: &DbErr) -> Failure {
+    match error {
+        DbErr::ConnectionAcquire(_) => Failure::NoConnection,
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => match &**cause {
+            sqlx::Error::Database(cause) => match cause.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(cause) => mysql_failure(cause.number()),
+                None => sqlite_failure(cause.code().as_deref()),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => Failure::Connection,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Failure::NoConnection,
+            _ => Failure::Statement,
+        },
+        DbErr::Conn(RuntimeErr::Internal(_)) => Failure::Silence,
+        _ => Failure::Statement,
+    }
+}
+
+fn mysql_failure(number: u16) -> Failure {
+    match number {
+        // Duplicate key, lock wait timeout, deadlock, and (MariaDB) a row changed since the snapshot.
+        1062 | 1205 | 1213 | 1020 => Failure::Collision,
+        // Too many connections, access while starting, shutdown, killed, interrupted, and read-only as a demoted primary is.
+        1040 | 1053 | 1077 | 1152 | 1184 | 1290 | 1317 | 1792 | 1836 | 1927 | 3169 | 4031 => Failure::Connection,
+        _ => Failure::Statement,
+    }
+}
+
+fn sqlite_failure(code: Option<&str>) -> Failure {
+    // The low byte is the primary code: 5 is busy, 6 is locked. 1555 and 2067 are duplicate keys.
+    match code.and_then(|code| code.parse::<u32>().ok()) {
+        Some(1555 | 2067) => Failure::Collision,
+        Some(code) if matches!(code & 0xff, 5 | 6) => Failure::Collision,
+        _ => Failure::Statement,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_apart() {
+        for (number, expected) in [(1213, Failure::Collision), (1927, Failure::Connection), (1146, Failure::Statement)]
+        {
+            assert_eq!(mysql_failure(number), expected, "{number}");
+        }
+        assert_eq!(failure(&DbErr::Conn(RuntimeErr::Internal("no answer".into()))), Failure::Silence);
+        for (code, expected) in [
+            ("5", Failure::Collision),
+            ("517", Failure::Collision),
+            ("1555", Failure::Collision),
+            ("11", Failure::Statement),
+        ] {
+            assert_eq!(sqlite_failure(Some(code)), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_url_is_refused_without_being_shown() {
+        let error = Dialect::of_url("postgres://user:secret@host/db").expect_err("refused").to_string();
+        assert!(error.contains("mysql:") && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,43 @@
+//! Supply, one row a sku.
+
+use sea_orm::entity::prelude::*;
+
+use super::super::LedgerError;
+use crate::domain::{Location, Sku, StockRow};
+
+#[derive(Clone, Debug, DeriveEntityModel)]
+#[sea_orm(table_name = "stock")]
+pub(crate) struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub location: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub sku: String,
+    pub on_hand: i64,
+    pub floor: i64,
+    pub version: i64,
+    pub retired: bool,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub(crate) enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    pub(in crate::ledger) fn new(location: &Location, sku: &Sku, row: &StockRow) -> Self {
+        Self {
+            location: location.as_str().into(),
+            sku: sku.as_str().into(),
+            on_hand: row.on_hand,
+            floor: row.floor,
+            version: row.version,
+            retired: row.retired,
+        }
+    }
+
+    pub(in crate::ledger) fn into_row(self) -> Result<(Sku, StockRow), LedgerError> {
+        let sku =
+            Sku::parse(&self.sku).map_err(|broken| LedgerError::Corrupt(format!("sku {:?} {broken}", self.sku)))?;
+        Ok((sku, StockRow { version: self.version, on_hand: self.on_hand, floor: self.floor, retired: self.retired }))
+    }
+}

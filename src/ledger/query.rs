@@ -1,0 +1,94 @@
+//! Reading supply and the books, outside of any transaction.
+
+use sea_orm::sea_query::Condition;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    Value,
+};
+
+use super::dialect::{Dialect, by_primary_key};
+use super::entity::stock::{Column, Entity};
+use super::{Book, LedgerError, sizes};
+use crate::domain::{Location, Sku, StockRow};
+
+/// Rows in byte order of the sku.
+pub(super) async fn list_rows(
+    db: &DatabaseConnection,
+    location: &Location,
+    after: Option<&Sku>,
+    limit: u64,
+) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+    let after = after.map_or("", Sku::as_str);
+    let select = Entity::find().filter(Column::Location.eq(location.as_str())).filter(Column::Sku.gt(after));
+    let models = by_primary_key(select).order_by_asc(Column::Sku).limit(limit).all(db).await?;
+    models.into_iter().map(|model| model.into_row()).collect()
+}
+
+/// Rows in order of their version, then of the sku.
+pub(super) async fn rows_changed(
+    db: &DatabaseConnection,
+    location: &Location,
+    (version, sku): (i64, Option<&Sku>),
+    limit: u64,
+) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+    let later = Column::Version.gt(version);
+    let after = match sku {
+        None => Condition::all().add(later),
+        // The first condition is implied by the second; the index can seek by it.
+        Some(sku) => Condition::all()
+            .add(Column::Version.gte(version))
+            .add(Condition::any().add(later).add(Column::Sku.gt(sku.as_str()))),
+    };
+    let models = Entity::find()
+        .filter(Column::Location.eq(location.as_str()))
+        .filter(after)
+        .order_by_asc(Column::Version)
+        .order_by_asc(Column::Sku)
+        .limit(limit)
+        .all(db)
+        .await?;
+    models.into_iter().map(|model| model.into_row()).collect()
+}
+
+/// All locations. MySQL steps from one to the next in the index, SQLite reads the index.
+pub(super) async fn locations(db: &DatabaseConnection) -> Result<Vec<Location>, LedgerError> {
+    let select = Entity::find().select_only().column(Column::Location).distinct().order_by_asc(Column::Location);
+    let found: Vec<String> = select.into_tuple().all(db).await?;
+    let parse = |text: String| {
+        Location::parse(&text).map_err(|broken| LedgerError::Corrupt(format!("location {text:?} {broken}")))
+    };
+    found.into_iter().map(parse).collect()
+}
+
+/// One statement, because a statement is what sees one snapshot.
+const BOOKS: &str = "SELECT sku, on_hand, \
+    (SELECT CAST(COALESCE(SUM(delta), 0) AS SIGNED) FROM movements WHERE location = stock.location AND sku = stock.sku) AS moved, \
+    (SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM deductions WHERE location = stock.location AND sku = stock.sku) AS deducted \
+    FROM stock WHERE location = ? AND sku IN (";
+
+/// The most skus of one statement: it reads every movement and deduction of theirs, and shall do so well within the time of a try.
+pub(super) const BOOKS_MAX: usize = 50;
+
+/// The books of these skus, those that exist, as of one instant. At most `BOOKS_MAX`.
+pub(super) async fn books(
+    db: &DatabaseConnection,
+    dialect: Dialect,
+    location: &Location,
+    skus: &[Sku],
+) -> Result<Vec<Book>, LedgerError> {
+    let mut books = Vec::new();
+    for list in sizes::lists(skus) {
+        let sql = format!("{BOOKS}{}) ORDER BY sku", vec!["?"; list.len()].join(", "));
+        let values = [location.as_str()].into_iter().chain(list.iter().map(Sku::as_str)).map(Value::from);
+        for row in db.query_all_raw(Statement::from_sql_and_values(dialect.backend(), sql, values)).await? {
+            let sku: String = row.try_get("", "sku")?;
+            books.push(Book {
+                sku: Sku::parse(&sku).map_err(|broken| LedgerError::Corrupt(format!("sku {sku:?} {broken}")))?,
+                on_hand: row.try_get("", "on_hand")?,
+                moved: row.try_get("", "moved")?,
+                deducted: row.try_get("", "deducted")?,
+            });
+        }
+    }
+    Ok(books)
+}

@@ -1,0 +1,235 @@
+//! Group commit: intents of one location that wait at the same time share a transaction.
+//!
+//! While one batch of a location commits, its next one gathers; no timer, so a lone intent never waits. Two batches of one location would only
+//! wait for each other's locks, so they run one after the other; batches of different locations run at the same time, in turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::batch::{Absence, Batches, answer_all};
+use super::{Intent, LedgerError, Verdict};
+use crate::domain::{Lines, Location, ReservationId};
+
+/// The most lines of a batch, unless its first intent has more: what one transaction writes within a fraction of its time.
+const BATCH_LINES_MAX: usize = 1000;
+
+/// One intent in a queue.
+pub(super) struct Request {
+    pub(super) location: Location,
+    pub(super) id: ReservationId,
+    pub(super) intent: Intent,
+    pub(super) since: Instant,
+    answer: oneshot::Sender<Result<Verdict, LedgerError>>,
+    slot: Slot,
+    _probe: Option<OwnedSemaphorePermit>,
+}
+
+impl Request {
+    pub(super) fn answer(self, answer: Result<Verdict, LedgerError>) {
+        // Whoever has the answer may rely on the place being free.
+        drop(self.slot);
+        // A caller who has gone needs no answer.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Given back when it is dropped.
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _token: TaskTrackerToken,
+}
+
+/// A place in a queue: whoever has it will be heard.
+pub struct Place {
+    slot: Slot,
+    requests: mpsc::UnboundedSender<Request>,
+    absence: Arc<Absence>,
+}
+
+impl Place {
+    /// Settles the reservation, or learns how it was settled before. See `Ledger` for what an error means.
+    pub async fn settle(self, location: Location, id: ReservationId, intent: Intent) -> Result<Verdict, LedgerError> {
+        let probe = self.absence.may_ask()?;
+        let (answer, answered) = oneshot::channel();
+        let since = Instant::now();
+        let request = Request { location, id, intent, since, answer, slot: self.slot, _probe: probe };
+        // If nobody receives it, it is dropped, which is noticed below.
+        let _ = self.requests.send(request);
+        answered.await.unwrap_or_else(|_| {
+            let gone = RuntimeErr::Internal("the ledger stopped before it answered".into());
+            Err(LedgerError::Unavailable(DbErr::Conn(gone)))
+        })
+    }
+}
+
+/// All queues. A location has one, which it may share with others.
+pub(super) struct Queues {
+    queues: Vec<Queue>,
+    places: TaskTracker,
+    absence: Arc<Absence>,
+}
+
+struct Queue {
+    slots: Arc<Semaphore>,
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+impl Queues {
+    /// Starts one dispatcher a queue. It ends once nobody can send to it any more and all is answered.
+    pub(super) fn start(count: usize, queue_max: usize, batch_max: usize, runs_max: usize, batches: &Batches) -> Self {
+        let start = |_| {
+            let (requests, arriving) = mpsc::unbounded_channel();
+            let dispatcher = Dispatcher {
+                arriving,
+                batches: batches.clone(),
+                batch_max,
+                runs_max,
+                waiting: HashMap::new(),
+                turns: VecDeque::new(),
+                runs: JoinSet::new(),
+                running: HashMap::new(),
+            };
+            tokio::spawn(dispatcher.run());
+            Queue { slots: Arc::new(Semaphore::new(queue_max.min(Semaphore::MAX_PERMITS))), requests }
+        };
+        Self { queues: (0..count).map(start).collect(), places: TaskTracker::new(), absence: batches.absence.clone() }
+    }
+
+    pub(super) fn place(&self, location: &Location) -> Result<Place, LedgerError> {
+        let mut hasher = DefaultHasher::new();
+        location.hash(&mut hasher);
+        let queue = &self.queues[(hasher.finish() % self.queues.len() as u64) as usize];
+        // The token first: who closes after the permit was taken waits for it.
+        let token = self.places.token();
+        match queue.slots.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let slot = Slot { _permit: permit, _token: token };
+                Ok(Place { slot, requests: queue.requests.clone(), absence: self.absence.clone() })
+            }
+            Err(TryAcquireError::NoPermits) => Err(LedgerError::Overloaded),
+            Err(TryAcquireError::Closed) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed).into()),
+        }
+    }
+
+    /// Refuses new places, and waits until those that were taken are used and answered, or given back.
+    pub(super) async fn close(&self) {
+        for queue in &self.queues {
+            queue.slots.close();
+        }
+        self.places.close();
+        self.places.wait().await;
+    }
+}
+
+struct Dispatcher {
+    arriving: mpsc::UnboundedReceiver<Request>,
+    batches: Batches,
+    batch_max: usize,
+    runs_max: usize,
+    /// What gathers, of every location that is running or has its turn.
+    waiting: HashMap<Location, VecDeque<Request>>,
+    /// The locations to run next, first come first served.
+    turns: VecDeque<Location>,
+    /// Each run answers its batch, and tells the error if the database is away.
+    runs: JoinSet<Option<LedgerError>>,
+    running: HashMap<Id, Location>,
+}
+
+impl Dispatcher {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                Some(request) = self.arriving.recv() => {
+                    self.gather(request);
+                    while let Ok(request) = self.arriving.try_recv() {
+                        self.gather(request);
+                    }
+                }
+                Some(ended) = self.runs.join_next_with_id() => self.ended(ended),
+                else => return,
+            }
+            self.start_runs();
+        }
+    }
+
+    fn gather(&mut self, request: Request) {
+        let waiting = self.waiting.entry(request.location.clone()).or_insert_with_key(|location| {
+            self.turns.push_back(location.clone());
+            VecDeque::new()
+        });
+        waiting.push_back(request);
+    }
+
+    fn start_runs(&mut self) {
+        while self.runs.len() < self.runs_max
+            && let Some(location) = self.turns.pop_front()
+        {
+            let batch = self.waiting.get_mut(&location).map(|waiting| next_batch(waiting, self.batch_max));
+            match batch {
+                Some(batch) if !batch.is_empty() => {
+                    let run = self.runs.spawn(self.batches.clone().settle(location.clone(), batch));
+                    self.running.insert(run.id(), location);
+                }
+                _ => drop(self.waiting.remove(&location)),
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(Id, Option<LedgerError>), JoinError>) {
+        let (id, away) = ended.unwrap_or_else(|panicked| {
+            tracing::error!(cause = %panicked, "a batch was not answered");
+            (panicked.id(), None)
+        });
+        // Those who wait would only find the same, one batch after the other.
+        if let Some(error) = away {
+            self.waiting.values_mut().for_each(|waiting| answer_all(waiting.drain(..), &error));
+        }
+        self.turns.extend(self.running.remove(&id));
+    }
+}
+
+/// Takes what fits into one transaction, in order of arrival.
+fn next_batch(waiting: &mut VecDeque<Request>, batch_max: usize) -> Vec<Request> {
+    let fits = fits(waiting.iter().map(|request| request.intent.lines().map_or(0, Lines::len)), batch_max);
+    waiting.drain(..fits).collect()
+}
+
+/// How many of these intents, of so many lines each, make a batch.
+fn fits(lines: impl ExactSizeIterator<Item = usize>, batch_max: usize) -> usize {
+    let at_least = lines.len().min(1);
+    let mut sum = 0;
+    let within = |lines: &usize| {
+        sum += lines;
+        sum <= BATCH_LINES_MAX
+    };
+    lines.take(batch_max).take_while(within).count().max(at_least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_bounded_by_intents_and_lines() {
+        for (lines, expected) in [
+            (vec![], 0),
+            (vec![1; 3], 3),
+            (vec![0; 200], 128),
+            (vec![100; 128], 10),
+            (vec![400, 600, 1], 2),
+            (vec![400, 601, 1], 1),
+            (vec![BATCH_LINES_MAX + 1, 1], 1),
+        ] {
+            assert_eq!(fits(lines.iter().copied(), 128), expected, "{lines:?}");
+        }
+        assert_eq!(fits([1, 1].into_iter(), 0), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! What every engine under the ledger promises. Each case runs as `sqlite::case` and as `mysql::case`, and ends with its books balanced.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::join_all;
+use stockhold::domain::{
+    Adjustment, Lines, Location, Outcome, Refusal, RequestId, ReservationId, Sku, StockRow, StockTarget,
+};
+use stockhold::ledger::{Intent, Ledger, LedgerConfig, LedgerError, Verdict};
+
+use crate::support::database::{self, TestDatabase};
+
+/// Runs each case on both engines.
+macro_rules! cases {
+    ($($case:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::ledger_contract::run(crate::support::database::sqlite(), super::$case).await;
+            })*
+        }
+        mod mysql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::ledger_contract::run(crate::support::database::mysql().await, super::$case).await;
+            })*
+        }
+    };
+}
+
+mod life;
+mod query;
+mod race;
+mod settle;
+mod supply;
+
+/// A migrated ledger and the database under it.
+pub(crate) struct Fixture {
+    ledger: Ledger,
+    database: TestDatabase,
+}
+
+/// Runs one case, then looks at the books of every location.
+pub(crate) async fn run(database: TestDatabase, case: impl AsyncFn(&Fixture)) {
+    let ledger = Ledger::connect(&config(&database)).await.expect("connects");
+    ledger.migrate().await.expect("migrates");
+    let fixture = Fixture { ledger, database };
+    case(&fixture).await;
+    let ledger = Ledger::connect(&config(&fixture.database)).await.expect("connects");
+    for location in ledger.locations().await.expect("locations") {
+        let skus: Vec<Sku> =
+            ledger.list_rows(&location, None, 10_000).await.expect("rows").into_iter().map(|(sku, _)| sku).collect();
+        let books = ledger.books(&location, &skus).await.expect("books");
+        assert_eq!(books.len(), skus.len());
+        for book in books {
+            assert_eq!(book.on_hand, book.moved - book.deducted, "the books balance: {book:?}");
+        }
+    }
+    ledger.close().await.expect("closes");
+    fixture.ledger.close().await.expect("closes");
+    fixture.database.remove().await;
+}
+
+fn config(database: &TestDatabase) -> LedgerConfig {
+    LedgerConfig { url: database.url.clone(), connections_max: 5, queue_max: 1000, batch_max: 64 }
+}
+
+impl Fixture {
+    /// A second instance on the same database.
+    async fn another(&self) -> Ledger {
+        Ledger::connect(&config(&self.database)).await.expect("connects")
+    }
+
+    /// Counts these skus, with a floor of 0.
+    async fn stock(&self, on_hand: &[(&str, i64)]) {
+        let targets: Vec<_> = on_hand.iter().map(|(name, on_hand)| target(name, *on_hand)).collect();
+        let request_id = request(&uuid::Uuid::new_v4().to_string());
+        self.ledger.set_stock(&here(), &request_id, &targets).await.expect("answers").expect("accepts");
+    }
+
+    async fn settle(&self, name: &str, intent: Intent) -> Verdict {
+        settle(&self.ledger, name, intent).await.expect("settles")
+    }
+
+    async fn row(&self, name: &str) -> StockRow {
+        self.ledger.rows(&here(), &[sku(name)]).await.expect("rows")[0].1.expect("a row")
+    }
+
+    async fn on_hand(&self, name: &str) -> i64 {
+        self.row(name).await.on_hand
+    }
+}
+
+async fn settle(ledger: &Ledger, name: &str, intent: Intent) -> Result<Verdict, LedgerError> {
+    ledger.place(&here())?.settle(here(), id(name), intent).await
+}
+
+/// Runs all at the same time and fails if that takes unreasonably long.
+async fn together<T>(all: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    tokio::time::timeout(Duration::from_secs(60), join_all(all)).await.expect("ends within a minute")
+}
+
+fn here() -> Location {
+    Location::parse("here").expect("a location")
+}
+
+fn sku(text: &str) -> Sku {
+    Sku::parse(text).expect(text)
+}
+
+fn id(text: &str) -> ReservationId {
+    ReservationId::parse(text).expect(text)
+}
+
+fn request(text: &str) -> RequestId {
+    RequestId::parse(text).expect(text)
+}
+
+fn target(name: &str, on_hand: i64) -> StockTarget {
+    StockTarget { sku: sku(name), on_hand, floor: 0, retired: false, expected_version: None }
+}
+
+fn adjustment(name: &str, delta: i64) -> Adjustment {
+    Adjustment { sku: sku(name), delta }
+}
+
+fn lines(wanted: &[(&str, u32)]) -> Lines {
+    Lines::merge(wanted.iter().map(|(name, quantity)| (sku(name), *quantity))).expect("lines")
+}
+
+/// Confirms all that was reserved.
+fn confirm(wanted: &[(&str, u32)]) -> Intent {
+    confirm_part(wanted, wanted)
+}
+
+fn confirm_part(reserved: &[(&str, u32)], confirmed: &[(&str, u32)]) -> Intent {
+    let lines_to_confirm = lines(confirmed);
+    Intent::Confirm {
+        reserved: lines(reserved).fingerprint(),
+        confirmed: lines_to_confirm.fingerprint(),
+        lines: lines_to_confirm,
+    }
+}
+
+fn reject(wanted: &[(&str, u32)]) -> Intent {
+    Intent::Reject { lines: lines(wanted) }
+}

@@ -1,0 +1,78 @@
+//! Reading.
+
+use super::*;
+
+cases! {
+    rows_come_in_the_order_asked_for
+    pages_follow_the_bytes_of_the_sku
+    changes_follow_the_version
+    locations_are_found_without_their_rows
+}
+
+async fn rows_come_in_the_order_asked_for(f: &Fixture) {
+    f.stock(&[("a", 1), ("b", 2)]).await;
+    let asked = ["b", "x", "a", "b"].map(sku);
+    let rows = f.ledger.rows(&here(), &asked).await.unwrap();
+    assert_eq!(
+        rows.iter().map(|(sku, row)| (sku.as_str(), row.map(|row| row.on_hand))).collect::<Vec<_>>(),
+        [("b", Some(2)), ("x", None), ("a", Some(1)), ("b", Some(2))]
+    );
+    assert!(f.ledger.rows(&here(), &[]).await.unwrap().is_empty());
+    assert!(f.ledger.settlements(&here(), &[]).await.unwrap().is_empty());
+    assert!(f.ledger.books(&here(), &[]).await.unwrap().is_empty());
+}
+
+async fn pages_follow_the_bytes_of_the_sku(f: &Fixture) {
+    let mut names: Vec<String> =
+        (0..600).map(|number| format!("s{number}")).chain(["S1".into(), "é".into(), "Z z".into()]).collect();
+    let stock: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    f.stock(&stock).await;
+    names.sort_unstable();
+    let mut listed = Vec::<Sku>::new();
+    loop {
+        let page = f.ledger.list_rows(&here(), listed.last(), 100).await.unwrap();
+        assert!(page.len() <= 100);
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page.into_iter().map(|(sku, _)| sku));
+    }
+    assert_eq!(listed.iter().map(Sku::as_str).collect::<Vec<_>>(), names);
+    // Longer than any list of one statement.
+    assert!(f.ledger.rows(&here(), &listed).await.unwrap().iter().all(|(_, row)| row.is_some()));
+    assert_eq!(f.ledger.books(&here(), &listed).await.unwrap().len(), names.len());
+}
+
+async fn changes_follow_the_version(f: &Fixture) {
+    // One count gives all its new rows the same version, or nearly so.
+    f.stock(&[("b", 1), ("a", 1), ("c", 1), ("d", 1)]).await;
+    f.settle("r", confirm(&[("b", 1)])).await;
+    let mut all = f.ledger.list_rows(&here(), None, 10).await.unwrap();
+    all.sort_by_key(|(sku, row)| (row.version, sku.clone()));
+    assert_eq!(all.last().unwrap().0, sku("b"));
+    for limit in 1..5 {
+        let mut seen: Vec<(Sku, StockRow)> = Vec::new();
+        loop {
+            let after = seen.last().map_or((0, None), |(sku, row)| (row.version, Some(sku)));
+            let page = f.ledger.rows_changed(&here(), after, limit).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            seen.extend(page);
+        }
+        assert_eq!(seen, all);
+    }
+    let later = f.ledger.rows_changed(&here(), (all[0].1.version, None), 10).await.unwrap();
+    assert_eq!(later, all.iter().filter(|(_, row)| row.version > all[0].1.version).cloned().collect::<Vec<_>>());
+}
+
+async fn locations_are_found_without_their_rows(f: &Fixture) {
+    assert!(f.ledger.locations().await.unwrap().is_empty());
+    let names = ["A", "a", "b b", "é"];
+    for name in names {
+        let location = Location::parse(name).unwrap();
+        f.ledger.set_stock(&location, &request("q"), &[target("a", 1), target("b", 2)]).await.unwrap().unwrap();
+    }
+    let found = f.ledger.locations().await.unwrap();
+    assert_eq!(found.iter().map(Location::as_str).collect::<Vec<_>>(), names);
+}
