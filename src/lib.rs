@@ -5,6 +5,8 @@
 //! - [`domain`]: the words and the rules that need no store.
 //! - [`holds`]: the holds' store, in Redis or in this process.
 //! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. It does not know `holds`, nor `holds` it.
+//! - [`service`]: the use cases, the protocol between the two stores.
+//! - [`tasks`]: background work. It does not know `grpc`, nor `grpc` it.
 //!
 //! Deliberately absent: a counter of available units, anywhere. It is derived, so it cannot drift.
 
@@ -12,3 +14,7 @@ pub mod domain;
 
 pub mod holds;
 pub mod ledger;
+
+pub mod service;
+
+pub mod tasks;

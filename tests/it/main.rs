@@ -6,5 +6,6 @@
 
 mod holds_contract;
 mod ledger_contract;
+mod protocol;
 mod redis_holds;
 mod support;

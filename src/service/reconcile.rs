@@ -1,0 +1,249 @@
+//! Reconcile: compares everything that can be compared in a location, repairs the holds' store, and reports. Safe under traffic: what is repaired is
+//! replaced only if it is still what was judged.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{Error, Service, unexpected};
+use crate::domain::{Location, Reservation, ReservationId, Settlement, Sku, State, StockRow};
+use crate::holds::{Command, Held, Position, Reply};
+
+/// The first findings are reported in words, the rest only counted.
+const FINDINGS_MAX: usize = 1000;
+
+/// How many skus or reservations are compared at a time.
+const PAGE_MAX: usize = 500;
+
+/// What was compared and found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReconcileReport {
+    /// The first 1000 findings.
+    pub findings: Vec<Finding>,
+    /// How many there were.
+    pub finding_count: usize,
+    /// How many of them were repaired.
+    pub repaired_count: usize,
+    /// How many skus were compared.
+    pub sku_count: usize,
+    /// How many live reservations were compared.
+    pub reservation_count: usize,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// The sku, where one is concerned.
+    pub sku: Option<Sku>,
+    /// The reservation, where one is concerned.
+    pub id: Option<ReservationId>,
+    /// What was found and what was expected.
+    pub description: String,
+    /// Whether it was repaired.
+    pub repaired: bool,
+}
+
+/// What kind of thing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingKind {
+    /// A register is not the ledger's row.
+    Register,
+    /// A held counter is not the sum of the live holds.
+    Held,
+    /// A reservation is held although the ledger has settled it.
+    Settled,
+    /// The ledger's own books do not balance.
+    Books,
+}
+
+impl ReconcileReport {
+    fn add(&mut self, finding: Finding) {
+        self.finding_count += 1;
+        self.repaired_count += usize::from(finding.repaired);
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Service {
+    /// Compares registers with rows, held counters with live holds, live holds with settlements, and the ledger's books with each other.
+    /// Repairs all but the books, unless `validate_only`.
+    pub async fn reconcile(&self, location: &Location, validate_only: bool) -> Result<ReconcileReport, Error> {
+        let run = Run { service: self, location, repair: !validate_only };
+        let mut report = ReconcileReport::default();
+        // Holds that the ledger has settled come first: settling them changes registers and counters.
+        run.compare_live_holds(&mut report).await?;
+        let counters = run.compare_registers(&mut report).await?;
+        run.compare_held(counters, &mut report).await?;
+        run.compare_books(&mut report).await?;
+        Ok(report)
+    }
+}
+
+struct Run<'a> {
+    service: &'a Service,
+    location: &'a Location,
+    repair: bool,
+}
+
+impl Run<'_> {
+    async fn apply(&self, command: Command) -> Result<Reply, Error> {
+        self.service.apply(self.location, command).await
+    }
+
+    /// Some live reservations, and where to go on.
+    async fn live(&self, after: Option<Position>) -> Result<(Vec<Reservation>, Option<Position>), Error> {
+        match self.apply(Command::List { after, limit: PAGE_MAX }).await? {
+            Reply::Page(page) => Ok((page.reservations, page.next)),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was rewound.
+    async fn compare_live_holds(&self, report: &mut ReconcileReport) -> Result<(), Error> {
+        let (mut page, mut after) = self.live(None).await?;
+        loop {
+            report.reservation_count += page.len();
+            let held = page.into_iter().filter(|reservation| reservation.state == State::Held);
+            let ids: Vec<_> = held.map(|reservation| reservation.id).collect();
+            for settlement in self.service.ledger.settlements(self.location, &ids).await? {
+                self.compare_settled(settlement, report).await?;
+            }
+            if after.is_none() {
+                return Ok(());
+            }
+            (page, after) = self.live(after).await?;
+        }
+    }
+
+    async fn compare_settled(&self, settlement: Settlement, report: &mut ReconcileReport) -> Result<(), Error> {
+        let id = settlement.id;
+        // It may have been confirmed and settled since the page was read.
+        let now = self.apply(Command::Get { id: id.clone() }).await?;
+        if matches!(now, Reply::Accepted(reservation) if reservation.state == State::Held) {
+            let description = format!("is held, although the ledger has it as {:?}", settlement.outcome);
+            let repaired = self.repair && self.service.final_word(self.location, &id).await?.is_some();
+            report.add(Finding { kind: FindingKind::Settled, sku: None, id: Some(id), description, repaired });
+        }
+        Ok(())
+    }
+
+    /// Answers the held counters of all skus that have a register or a counter.
+    async fn compare_registers(&self, report: &mut ReconcileReport) -> Result<BTreeMap<Sku, Held>, Error> {
+        let (mut all, mut cursor) = (BTreeMap::new(), String::new());
+        loop {
+            let skus = match self.apply(Command::Skus { cursor }).await? {
+                Reply::Skus(skus, next) => {
+                    cursor = next;
+                    skus
+                }
+                reply => return Err(unexpected(&reply)),
+            };
+            let new: BTreeSet<_> = skus.into_iter().filter(|sku| !all.contains_key(sku)).collect();
+            for chunk in new.into_iter().collect::<Vec<_>>().chunks(PAGE_MAX) {
+                let counters = self.compare_some_registers(chunk, report).await?;
+                all.extend(chunk.iter().cloned().zip(counters));
+            }
+            if cursor.is_empty() {
+                report.sku_count = all.len();
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn counters(&self, skus: &[Sku]) -> Result<Vec<(Option<StockRow>, Held)>, Error> {
+        match self.apply(Command::Counters { skus: skus.to_vec() }).await? {
+            Reply::Counters(counters) => Ok(counters),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    async fn compare_some_registers(&self, skus: &[Sku], report: &mut ReconcileReport) -> Result<Vec<Held>, Error> {
+        // The registers are read before the rows: a register that is ahead of a row read later is truly ahead.
+        let before = self.counters(skus).await?;
+        let rows = self.service.ledger.rows(self.location, skus).await?;
+        // One that is behind may only have been read too early.
+        let after = self.counters(skus).await?;
+        for ((sku, row), ((register, _), (register_now, _))) in rows.into_iter().zip(before.iter().zip(&after)) {
+            let Some(judged) = *register else { continue };
+            if row == Some(judged) || *register_now != Some(judged) {
+                continue;
+            }
+            let found = format!(
+                "version {} on_hand {} floor {} retired {}",
+                judged.version, judged.on_hand, judged.floor, judged.retired
+            );
+            let expected = row.map_or("no row".to_owned(), |row| {
+                format!("version {} on_hand {} floor {} retired {}", row.version, row.on_hand, row.floor, row.retired)
+            });
+            let repair = Command::ReplaceRegister { sku: sku.clone(), judged: Some(judged), row };
+            let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
+            let description = format!("the register has {found}; the ledger has {expected}");
+            report.add(Finding { kind: FindingKind::Register, sku: Some(sku), id: None, description, repaired });
+        }
+        Ok(before.into_iter().map(|(_, held)| held).collect())
+    }
+
+    /// The counters were read before the holds are summed: one that did not change since is judged by a sum that is true.
+    async fn compare_held(&self, counters: BTreeMap<Sku, Held>, report: &mut ReconcileReport) -> Result<(), Error> {
+        let (mut sums, mut seen) = (BTreeMap::<Sku, i64>::new(), HashSet::new());
+        let (mut page, mut after) = self.live(None).await?;
+        loop {
+            // Extending moves a hold to a later page: it is seen twice and must count once.
+            for reservation in page.into_iter().filter(|reservation| seen.insert(reservation.id.clone())) {
+                for line in reservation.lines.iter() {
+                    *sums.entry(line.sku.clone()).or_default() += i64::from(line.quantity);
+                }
+            }
+            if after.is_none() {
+                break;
+            }
+            (page, after) = self.live(after).await?;
+        }
+        for (sku, judged) in counters {
+            let units = sums.get(&sku).copied().unwrap_or(0);
+            if judged.units == units {
+                continue;
+            }
+            let now = self.counters(std::slice::from_ref(&sku)).await?;
+            if now.first().is_none_or(|(_, held)| *held != judged) {
+                continue;
+            }
+            let repair = Command::ReplaceHeld { sku: sku.clone(), judged, units };
+            let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
+            let description = format!("held is {}; the live holds have {units}", judged.units);
+            report.add(Finding { kind: FindingKind::Held, sku: Some(sku), id: None, description, repaired });
+        }
+        Ok(())
+    }
+
+    async fn compare_books(&self, report: &mut ReconcileReport) -> Result<(), Error> {
+        let mut after: Option<Sku> = None;
+        loop {
+            let rows = self.service.ledger.list_rows(self.location, after.as_ref(), PAGE_MAX as u64).await?;
+            let skus: Vec<_> = rows.into_iter().map(|(sku, _)| sku).collect();
+            for book in self.service.ledger.books(self.location, &skus).await? {
+                if book.on_hand == book.moved - book.deducted {
+                    continue;
+                }
+                let (on_hand, moved, deducted) = (book.on_hand, book.moved, book.deducted);
+                let description = format!(
+                    "on_hand is {on_hand}; movements {moved} less deductions {deducted} are {}",
+                    moved - deducted
+                );
+                report.add(Finding {
+                    kind: FindingKind::Books,
+                    sku: Some(book.sku),
+                    id: None,
+                    description,
+                    repaired: false,
+                });
+            }
+            if skus.len() < PAGE_MAX {
+                return Ok(());
+            }
+            after = skus.last().cloned();
+        }
+    }
+}

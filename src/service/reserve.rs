@@ -1,0 +1,44 @@
+//! Reserve: one script, nothing written to the ledger.
+
+use std::time::Duration;
+
+use super::final_word::ended;
+use super::{Error, Service, refused};
+use crate::domain::{Lines, Location, Refusal, Reservation, ReservationId, State};
+use crate::holds::{Command, Reply};
+
+impl Service {
+    /// Holds all lines or none for `ttl`, or for the default time.
+    ///
+    /// # Errors
+    /// Refused: `InvalidFields` (`ttl` out of bounds), `InsufficientStock`, `UnknownSkus`, `RetiredSkus`, `ReservationIdReused`, or how the
+    /// reservation ended.
+    pub async fn reserve(
+        &self,
+        location: &Location,
+        id: ReservationId,
+        lines: Lines,
+        ttl: Option<Duration>,
+    ) -> Result<Reservation, Error> {
+        let ttl = ttl.unwrap_or(self.limits.ttl_default);
+        let (min, max) = (self.limits.ttl_min, self.limits.ttl_max);
+        if ttl < min || ttl > max {
+            let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
+            return Err(Refusal::invalid("ttl", format!("must be {min} to {max}")).into());
+        }
+        let fingerprint = lines.fingerprint();
+        let command = Command::Reserve { id: id.clone(), lines, ttl_ms: ttl.as_millis() as u64 };
+        let reservation = match self.apply_filling(location, command).await? {
+            Reply::Accepted(reservation) | Reply::Ended(reservation) => self.known(location, reservation).await?,
+            Reply::IdReused => return Err(Refusal::ReservationIdReused(id).into()),
+            reply => return Err(refused(reply)),
+        };
+        if reservation.reserved.is_some_and(|reserved| reserved != fingerprint) {
+            return Err(Refusal::ReservationIdReused(id).into());
+        }
+        match ended(&reservation) {
+            Some(refusal) if reservation.state != State::Confirmed => Err(refusal.into()),
+            _ => Ok(reservation),
+        }
+    }
+}

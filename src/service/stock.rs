@@ -1,0 +1,86 @@
+//! Supply: changed in the ledger first, then pushed to the holds' store.
+
+use super::{Error, Service, token, unexpected};
+use crate::domain::{Adjustment, Location, RequestId, Sku, StockItem, StockTarget};
+use crate::holds::{Command, Reply};
+
+impl Service {
+    /// Sets `on_hand`, `floor` and `retired` of all skus or none, and answers how they stand.
+    ///
+    /// # Errors
+    /// Refused: `RequestIdReused`, `VersionMismatch`. `OutcomeUnknown`: it may have been done; repeat.
+    pub async fn set_stock(
+        &self,
+        location: &Location,
+        request_id: RequestId,
+        targets: Vec<StockTarget>,
+    ) -> Result<Vec<StockItem>, Error> {
+        let result = self.ledger.set_stock(location, &request_id, &targets).await;
+        result.map_err(|error| Error::from(error).once_begun())??;
+        self.push(location, targets.into_iter().map(|target| target.sku).collect()).await
+    }
+
+    /// Adds units to all skus or none, and answers how they stand. `reason` goes to the books.
+    ///
+    /// # Errors
+    /// Refused: `RequestIdReused`, `UnknownSkus`, `InvalidFields` (out of bounds). `OutcomeUnknown`: it may have been done; repeat.
+    pub async fn adjust_stock(
+        &self,
+        location: &Location,
+        request_id: RequestId,
+        reason: String,
+        adjustments: Vec<Adjustment>,
+    ) -> Result<Vec<StockItem>, Error> {
+        let result = self.ledger.adjust_stock(location, &request_id, &reason, &adjustments).await;
+        result.map_err(|error| Error::from(error).once_begun())??;
+        self.push(location, adjustments.into_iter().map(|adjustment| adjustment.sku).collect()).await
+    }
+
+    /// Tells the holds' store of rows that were just written, and reads them as they stand.
+    async fn push(&self, location: &Location, skus: Vec<Sku>) -> Result<Vec<StockItem>, Error> {
+        for sku in &skus {
+            self.unknown_skus.invalidate(&(location.clone(), sku.clone()));
+        }
+        let pushed = async {
+            let rows = self.ledger.rows(location, &skus).await?;
+            self.apply(location, Command::Push { rows }).await?;
+            self.get_stock(location, skus).await
+        };
+        // The change is durable; what failed is only to tell it. The sync task pushes the rows, and a repeat answers in full.
+        pushed.await.map_err(Error::once_begun)
+    }
+
+    /// Some skus as they stand, sorted, all or none.
+    ///
+    /// # Errors
+    /// Refused: `UnknownSkus`.
+    pub async fn get_stock(&self, location: &Location, mut skus: Vec<Sku>) -> Result<Vec<StockItem>, Error> {
+        skus.sort();
+        skus.dedup();
+        match self.apply_filling(location, Command::Stock { skus }).await? {
+            Reply::Stock(items) => Ok(items),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// A page of all skus in byte order, and the token of the next page; empty at the end.
+    ///
+    /// # Errors
+    /// Refused: `InvalidFields` (`page_token` is none that a page gave).
+    pub async fn list_stock(
+        &self,
+        location: &Location,
+        page_size: usize,
+        page_token: &str,
+    ) -> Result<(Vec<StockItem>, String), Error> {
+        let after = token::read(page_token, |sku| Sku::parse(sku).ok())?;
+        let rows = self.ledger.list_rows(location, after.as_ref(), page_size as u64).await?;
+        let skus: Vec<_> = rows.into_iter().map(|(sku, _)| sku).collect();
+        let next = match skus.last() {
+            Some(last) if skus.len() == page_size => token::write(last.as_str()),
+            _ => String::new(),
+        };
+        let items = if skus.is_empty() { Vec::new() } else { self.get_stock(location, skus).await? };
+        Ok((items, next))
+    }
+}
