@@ -7,6 +7,9 @@
 //! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. It does not know `holds`, nor `holds` it.
 //! - [`service`]: the use cases, the protocol between the two stores.
 //! - [`tasks`]: background work. It does not know `grpc`, nor `grpc` it.
+//! - [`grpc`]: the contract with callers.
+//! - [`config`], [`telemetry`], [`app`]: settings, logs, and the service as a whole.
+//! - [`cli`]: the command line; but for `serve` and `migrate` it is a client like any other.
 //!
 //! Deliberately absent: a counter of available units, anywhere. It is derived, so it cannot drift.
 
@@ -18,3 +21,13 @@ pub mod ledger;
 pub mod service;
 
 pub mod tasks;
+
+pub mod grpc;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod app;
+
+pub mod cli;
+pub mod signals;

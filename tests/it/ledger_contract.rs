@@ -29,6 +29,7 @@ macro_rules! cases {
     };
 }
 
+mod disturbed;
 mod life;
 mod query;
 mod race;

@@ -4,8 +4,14 @@
 // The lint configuration lets tests do this; their helpers are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod clients;
+mod command_line;
 mod holds_contract;
+mod instances;
 mod ledger_contract;
+mod process;
 mod protocol;
 mod redis_holds;
+mod rpc;
+mod serving;
 mod support;

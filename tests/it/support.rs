@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod holds;
 pub(crate) mod redis;
+pub(crate) mod road;
+pub(crate) mod server;
 pub(crate) mod service;
 
 /// The value of a variable that `tests/run` sets. Tests that need a server never skip: they fail and say what to do.

@@ -1,0 +1,355 @@
+//! What `serve` and `migrate` can be told, by flag or by `STOCKHOLD_*` variable, and the checks of one value against another.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use crate::grpc::calls::CallsConfig;
+use crate::holds::redis::RedisConfig;
+use crate::ledger::LedgerConfig;
+use crate::service::Limits;
+use crate::tasks::TasksConfig;
+use crate::telemetry::LogFormat;
+
+/// The stores count in milliseconds: less would be nothing.
+const DURATION_MIN: Duration = Duration::from_millis(1);
+
+/// Beyond it nothing here makes sense, and arithmetic in milliseconds is far from its limits.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Beyond it nothing here makes sense.
+const COUNT_MAX: u64 = 1_000_000;
+
+/// A value that stops the start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Where the database is.
+#[derive(Args, Debug)]
+pub struct DatabaseArgs {
+    /// mysql://user:password@host/database or sqlite://file?mode=rwc
+    #[arg(long, env = "STOCKHOLD_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(default_value = "sqlite://stockhold.db?mode=rwc")]
+    database_url: Url,
+    /// A file that holds the database URL, so that its password is not in the environment
+    #[arg(long, env = "STOCKHOLD_DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
+    database_url_file: Option<PathBuf>,
+}
+
+/// What `migrate` can be told.
+#[derive(Args, Debug)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// How the log looks
+    #[arg(long, env = "STOCKHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// What `serve` can be told.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// redis://, rediss://, redis-cluster:// or redis-sentinel://; without it holds live in this process
+    #[arg(long, env = "STOCKHOLD_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<Url>,
+    /// A file that holds the Redis URL, so that its password is not in the environment
+    #[arg(long, env = "STOCKHOLD_REDIS_URL_FILE", value_name = "FILE", conflicts_with = "redis_url")]
+    redis_url_file: Option<PathBuf>,
+    /// What the names of all keys in Redis begin with
+    #[arg(long, env = "STOCKHOLD_REDIS_PREFIX", value_name = "TEXT", default_value = "stockhold", value_parser = prefix)]
+    redis_prefix: String,
+    /// Connections to Redis
+    #[arg(long, env = "STOCKHOLD_REDIS_POOL", value_name = "N", default_value = "2", value_parser = count())]
+    redis_pool: usize,
+    /// How long an answer of Redis may take
+    #[arg(long, env = "STOCKHOLD_REDIS_TIMEOUT", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    redis_timeout: Duration,
+    /// Connections to the database
+    #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10", value_parser = count32())]
+    database_connections: u32,
+    /// Confirms and cancels under way at a time, in each queue of the ledger; more are refused
+    #[arg(long, env = "STOCKHOLD_QUEUE_MAX", value_name = "N", default_value = "4096", value_parser = count())]
+    queue_max: usize,
+    /// Confirms and cancels in one transaction
+    #[arg(long, env = "STOCKHOLD_BATCH_MAX", value_name = "N", default_value = "128", value_parser = count())]
+    batch_max: usize,
+    /// How long Reserve holds when the caller does not say
+    #[arg(long, env = "STOCKHOLD_TTL_DEFAULT", value_name = "TIME", default_value = "10m", value_parser = duration)]
+    ttl_default: Duration,
+    /// The shortest time that Reserve holds
+    #[arg(long, env = "STOCKHOLD_TTL_MIN", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    ttl_min: Duration,
+    /// The longest time that Reserve holds
+    #[arg(long, env = "STOCKHOLD_TTL_MAX", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    ttl_max: Duration,
+    /// The longest that Extend may make a reservation last, from its creation
+    #[arg(long, env = "STOCKHOLD_LIFETIME_MAX", value_name = "TIME", default_value = "24h", value_parser = duration)]
+    lifetime_max: Duration,
+    /// How long the holds' store remembers a reservation that has ended
+    #[arg(long, env = "STOCKHOLD_RETENTION", value_name = "TIME", default_value = "24h", value_parser = duration)]
+    retention: Duration,
+    /// Calls that may run at once; more are refused
+    #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "1024", value_parser = count())]
+    concurrency_max: usize,
+    /// Connections that may be open at once; more wait
+    #[arg(long, env = "STOCKHOLD_CONNECTIONS_MAX", value_name = "N", default_value = "900", value_parser = count())]
+    connections_max: usize,
+    /// The longest that a caller waits for an answer, whatever his own deadline
+    #[arg(long, env = "STOCKHOLD_DEADLINE_MAX", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    deadline_max: Duration,
+    /// How long shutting down may take
+    #[arg(long, env = "STOCKHOLD_SHUTDOWN_GRACE", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    shutdown_grace: Duration,
+    /// How often overdue holds are reclaimed where nobody reserves
+    #[arg(long, env = "STOCKHOLD_SWEEP_EVERY", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    sweep_every: Duration,
+    /// How often unfinished confirms and cancels are looked for
+    #[arg(long, env = "STOCKHOLD_RECOVER_EVERY", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    recover_every: Duration,
+    /// How long a confirm or cancel must lie untouched before any instance finishes it; shorter than a call takes only costs double work
+    #[arg(long, env = "STOCKHOLD_RECOVER_GRACE", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    recover_grace: Duration,
+    /// How often changed stock rows are pushed to the holds' store
+    #[arg(long, env = "STOCKHOLD_SYNC_EVERY", value_name = "TIME", default_value = "1s", value_parser = duration)]
+    sync_every: Duration,
+    /// How often the two stores are compared in full
+    #[arg(long, env = "STOCKHOLD_RECONCILE_EVERY", value_name = "TIME", default_value = "1h", value_parser = duration)]
+    reconcile_every: Duration,
+    /// How the log looks; RUST_LOG sets the levels
+    #[arg(long, env = "STOCKHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// A server's configuration: values that fit together.
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The database.
+    pub ledger: LedgerConfig,
+    /// Redis; none means holds in this process.
+    pub redis: Option<RedisConfig>,
+    /// How long the holds' store remembers a reservation that has ended.
+    pub retention: Duration,
+    /// The bounds of a reservation's time.
+    pub limits: Limits,
+    /// Background work.
+    pub tasks: TasksConfig,
+    /// The bounds of calls.
+    pub calls: CallsConfig,
+    /// Connections that may be open at once.
+    pub connections_max: usize,
+    /// How long shutting down may take.
+    pub shutdown_grace: Duration,
+    /// How the log looks.
+    pub log_format: LogFormat,
+}
+
+impl MigrateArgs {
+    /// The database, over one connection: migrating needs no more.
+    pub fn resolve(self) -> Result<LedgerConfig, ConfigError> {
+        Ok(LedgerConfig { url: self.database.url()?, connections_max: 1, queue_max: 1, batch_max: 1 })
+    }
+}
+
+impl DatabaseArgs {
+    fn url(self) -> Result<String, ConfigError> {
+        let (flag, url) = match self.database_url_file {
+            Some(file) => ("--database-url-file", read(&file)?),
+            None => ("--database-url", self.database_url.0),
+        };
+        check(url.starts_with("mysql://") || url.starts_with("sqlite:"), || {
+            format!("{flag}: must begin with mysql:// or sqlite:, is {}", PublicUrl(&url))
+        })?;
+        Ok(url)
+    }
+}
+
+impl ServeArgs {
+    /// Reads the files that are named, and checks the values against each other. The error names the first that do not fit.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        for ((lower, low), (upper, high)) in [
+            (("--ttl-min", self.ttl_min), ("--ttl-default", self.ttl_default)),
+            (("--ttl-default", self.ttl_default), ("--ttl-max", self.ttl_max)),
+            (("--ttl-max", self.ttl_max), ("--lifetime-max", self.lifetime_max)),
+            (("--redis-timeout", self.redis_timeout), ("--deadline-max", self.deadline_max)),
+        ] {
+            let (low_text, high_text) = (humantime::format_duration(low), humantime::format_duration(high));
+            check(low <= high, || format!("{lower} ({low_text}) must not be longer than {upper} ({high_text})"))?;
+        }
+        let redis_url = match self.redis_url_file {
+            Some(file) => Some(("--redis-url-file", read(&file)?)),
+            None => self.redis_url.map(|url| ("--redis-url", url.0)),
+        };
+        if let Some((flag, url)) = &redis_url {
+            let known = [
+                "redis://",
+                "rediss://",
+                "redis-cluster://",
+                "rediss-cluster://",
+                "redis-sentinel://",
+                "rediss-sentinel://",
+            ];
+            check(known.iter().any(|scheme| url.starts_with(scheme)), || {
+                format!(
+                    "{flag}: must begin with redis://, rediss:// or their -cluster or -sentinel forms, is {}",
+                    PublicUrl(url)
+                )
+            })?;
+        }
+        Ok(Config {
+            listen: self.listen,
+            ledger: LedgerConfig {
+                url: self.database.url()?,
+                connections_max: self.database_connections,
+                queue_max: self.queue_max,
+                batch_max: self.batch_max,
+            },
+            redis: redis_url.map(|(_, url)| RedisConfig {
+                url,
+                prefix: self.redis_prefix,
+                retention: self.retention,
+                pool_size: self.redis_pool,
+                timeout: self.redis_timeout,
+            }),
+            retention: self.retention,
+            limits: Limits {
+                ttl_default: self.ttl_default,
+                ttl_min: self.ttl_min,
+                ttl_max: self.ttl_max,
+                lifetime_max: self.lifetime_max,
+            },
+            tasks: TasksConfig {
+                sweep_every: self.sweep_every,
+                recover_every: self.recover_every,
+                recover_grace: self.recover_grace,
+                sync_every: self.sync_every,
+                reconcile_every: self.reconcile_every,
+            },
+            calls: CallsConfig { concurrency_max: self.concurrency_max, deadline_max: self.deadline_max },
+            connections_max: self.connections_max,
+            shutdown_grace: self.shutdown_grace,
+            log_format: self.log_format,
+        })
+    }
+}
+
+impl Config {
+    /// Where holds live and where the ledger is, and what that means, without secrets.
+    pub fn mode(&self) -> String {
+        let ledger = PublicUrl(&self.ledger.url);
+        match &self.redis {
+            Some(redis) => format!("holds in {}, ledger in {ledger}", PublicUrl(&redis.url)),
+            None => format!(
+                "holds in this process: one instance only, and they do not survive a restart; ledger in {ledger}"
+            ),
+        }
+    }
+
+    /// Combinations of stores that look as if several instances could share them.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        match (&self.redis, self.ledger.url.starts_with("sqlite:")) {
+            (Some(_), true) => {
+                vec![
+                    "Redis with SQLite: instances that share Redis but not the database file would sell the same units twice",
+                ]
+            }
+            (None, false) => {
+                vec![
+                    "a database without --redis-url: instances that share the database would not know of each other's holds",
+                ]
+            }
+            (Some(_), false) | (None, true) => vec![],
+        }
+    }
+}
+
+/// A URL on the command line, whose secrets are not for the eye.
+#[derive(Clone)]
+struct Url(String);
+
+impl From<&str> for Url {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&PublicUrl(&self.0), f)
+    }
+}
+
+/// A URL as it may be logged: without user and password, and without parameters, where some drivers take passwords too. A password that
+/// was not escaped may hold any character that ends a part of a URL; where that makes it unclear what is what, all is hidden.
+struct PublicUrl<'a>(&'a str);
+
+impl fmt::Display for PublicUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, parameters) = self.0.split_at(self.0.find(['?', '#']).unwrap_or(self.0.len()));
+        // A path and no more, in which every character may be.
+        if url.starts_with("sqlite:") {
+            return f.write_str(url);
+        }
+        let Some((scheme, rest)) = url.split_once("://") else { return f.write_str("no URL") };
+        match rest.rsplit_once('@') {
+            _ if parameters.contains('@') => write!(f, "{scheme}://***"),
+            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
+            None => write!(f, "{scheme}://{rest}"),
+        }
+    }
+}
+
+fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError(otherwise())) }
+}
+
+fn read(file: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
+    Ok(text.trim().to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h 30m"))?;
+    if (DURATION_MIN..=DURATION_MAX).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("must be at least 1ms and at most ten years".to_owned())
+    }
+}
+
+fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+    |text| match text.parse() {
+        Ok(count) if (1..=COUNT_MAX).contains(&count) => usize::try_from(count).map_err(|error| error.to_string()),
+        _ => Err(format!("must be 1 to {COUNT_MAX}")),
+    }
+}
+
+fn count32() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=COUNT_MAX)
+}
+
+/// The prefix must leave the location's braces the first in a key: they choose the slot in a cluster.
+fn prefix(text: &str) -> Result<String, String> {
+    let fit = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte));
+    if fit {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 64 visible ASCII characters, none of them { or }".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+fn resolve(flags: &[&str]) -> Result<Config, String> {
+    let flags = Flags::try_parse_from(["serve"].iter().chain(flags)).map_err(|error| error.to_string())?;
+    flags.serve.resolve().map_err(|error| error.to_string())
+}
+
+#[test]
+fn without_flags_it_is_the_embedded_default() {
+    let config = resolve(&[]).expect("a configuration");
+    assert_eq!(config.ledger.url, "sqlite://stockhold.db?mode=rwc");
+    assert!(config.redis.is_none() && config.warnings().is_empty());
+    assert_eq!(
+        config.mode(),
+        "holds in this process: one instance only, and they do not survive a restart; ledger in sqlite://stockhold.db"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_named_in_one_line() {
+    for (flags, text) in [
+        (&["--ttl-min", "20m"][..], "--ttl-min (20m) must not be longer than --ttl-default (10m)"),
+        (&["--ttl-max", "5m"], "--ttl-default (10m) must not be longer than --ttl-max (5m)"),
+        (&["--ttl-max", "25h"], "--ttl-max (1day 1h) must not be longer than --lifetime-max (1day)"),
+        (&["--deadline-max", "10ms"], "--redis-timeout (1s) must not be longer than --deadline-max (10ms)"),
+        (&["--ttl-min", "0s"], "must be at least 1ms and at most ten years"),
+        (&["--ttl-min", "11y"], "must be at least 1ms and at most ten years"),
+        (&["--retention", "500us"], "must be at least 1ms and at most ten years"),
+        (&["--ttl-min", "soon"], "write 500ms, 10s, 5m or 1h 30m"),
+        (&["--concurrency-max", "0"], "must be 1 to 1000000"),
+        (&["--concurrency-max", "-1"], "unexpected argument"),
+        (&["--database-connections", "0"], "0 is not in 1..=1000000"),
+        (&["--redis-prefix", "a{b"], "none of them { or }"),
+        (&["--listen", "localhost"], "invalid socket address"),
+        (&["--database-url", "postgres://u:secret@h/d?x=secret"], "is postgres://***@h/d"),
+        (&["--redis-url", "http://:secret@h"], "is http://***@h"),
+        (&["--redis-url", "redis://h", "--redis-url-file", "/f"], "cannot be used with"),
+        (&["--database-url-file", "/nowhere/url"], "/nowhere/url: No such file"),
+    ] {
+        let error = resolve(flags).err().unwrap_or_else(|| panic!("{flags:?} was accepted"));
+        assert!(error.contains(text), "{flags:?}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn urls_come_from_files_too() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "redis://:secret@h\n").expect("writes");
+    let config = resolve(&["--redis-url-file", &file.path().display().to_string()]).expect("a configuration");
+    assert_eq!(config.redis.as_ref().map(|redis| &*redis.url), Some("redis://:secret@h"));
+    assert_eq!(config.mode(), "holds in redis://***@h, ledger in sqlite://stockhold.db");
+    assert_eq!(config.warnings().len(), 1, "Redis can be shared, the file cannot");
+}
+
+#[test]
+fn passwords_are_not_public() {
+    for (url, public) in [
+        ("mysql://app:secret@db:3306/shop?ssl-mode=required", "mysql://***@db:3306/shop"),
+        ("mysql://app:sec/ret@secret@db/shop", "mysql://***@db/shop"),
+        ("mysql://app:secret:secret@db/shop", "mysql://***@db/shop"),
+        ("mysql://app:sec?ret@db/shop", "mysql://***"),
+        ("mysql://app:sec#ret@db/shop", "mysql://***"),
+        ("mysql://app:sec@ret?ret@db/shop", "mysql://***"),
+        ("mysql://db/shop?password=sec@ret", "mysql://***"),
+        ("mysql://db/shop?user=app&password=secret", "mysql://db/shop"),
+        ("redis://db:6379/0", "redis://db:6379/0"),
+        ("redis://secret@db", "redis://***@db"),
+        ("redis://:secret@db", "redis://***@db"),
+        ("redis://[::1]:6379", "redis://[::1]:6379"),
+        ("redis-sentinel://app:secret@h1,h2?sentinelPassword=secret", "redis-sentinel://***@h1,h2"),
+        ("secret", "no URL"),
+        ("app:secret@db", "no URL"),
+        ("", "no URL"),
+        ("sqlite::memory:", "sqlite::memory:"),
+        ("sqlite:stock@home.db?mode=rwc", "sqlite:stock@home.db"),
+        ("sqlite:///var/lib/stock.db?mode=rwc", "sqlite:///var/lib/stock.db"),
+    ] {
+        assert_eq!(PublicUrl(url).to_string(), public, "{url}");
+        let flags = format!("{:?}", Flags::parse_from(["serve", "--database-url", url]));
+        assert!(flags.contains(public) && !["sec", "ret@", "app"].iter().any(|part| flags.contains(part)), "{flags}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The service as callers see it: `proto/` over HTTP/2. It turns requests into words of the domain, calls one use case each, and turns
+//! answers and refusals back; it decides nothing about stock.
+
+mod answer;
+pub mod calls;
+pub mod codec;
+mod fields;
+pub mod health;
+pub mod incoming;
+mod reservations;
+mod status;
+mod stock;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
+
+use crate::service::Service;
+use calls::Calls;
+use health::Answers;
+use reservations::Reservations;
+use stock::Stock;
+use v1::reservation_service_server::ReservationServiceServer;
+use v1::stock_service_server::StockServiceServer;
+
+/// Messages, servers and clients, generated from `proto/stockhold/v1/`, where everything is documented.
+#[allow(missing_docs, unreachable_pub, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("stockhold.v1");
+}
+
+/// The descriptors of `proto/` and all it imports, an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockhold.v1.bin"));
+
+/// The most bytes of a request. The largest legal ones, 1000 lines or skus of 128 bytes, need a little more than half of it.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// A peer that vanished without a word is noticed after this and [`KEEPALIVE_TIMEOUT`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a peer may take to answer a ping.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
+pub fn routes(
+    service: &Arc<Service>,
+    health: HealthServer<Answers>,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that grpcurl can print the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let reservations = ReservationServiceServer::new(Reservations(service.clone()));
+    let stock = StockServiceServer::new(Stock(service.clone()));
+    Ok(Routes::new(reservations.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .prepare())
+}
+
+/// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with their last
+/// stream.
+pub async fn serve(
+    routes: Routes,
+    calls: Calls,
+    listener: TcpListener,
+    connections_max: usize,
+    stop: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = incoming::connections(listener, connections_max, PREFACE_TIMEOUT);
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(calls)
+        .serve_with_incoming_shutdown(routes, incoming, stop.cancelled_owned())
+        .await
+}

@@ -1,0 +1,246 @@
+//! What happens around every call, whatever it does. Promises:
+//! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on the call runs to its
+//!   end in a task of its own: a caller who hangs up or times out drops only the wait for the answer.
+//! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More are refused.
+//! - Nobody waits longer than the earlier of his own deadline and the server's.
+//! - Every answer carries a request id, and every error has the form of the table in `status`.
+//! - Each failure is logged once, with its causes, under the request id.
+//!
+//! Health and reflection are exempt: they touch no store, must answer under load, and stream.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+use tokio::time::Sleep;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{MESSAGE_BYTES_MAX, status};
+use crate::telemetry::chain;
+
+/// Names a call in the logs of both sides.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest request id that is taken from a caller, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// A message stands behind a flag and its length.
+const FRAME_BYTES: usize = 5;
+
+/// Services that this layer lets pass.
+const EXEMPT: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
+
+/// The bounds of calls.
+#[derive(Clone, Debug)]
+pub struct CallsConfig {
+    /// How many may run at once.
+    pub concurrency_max: usize,
+    /// How long a caller may wait.
+    pub deadline_max: Duration,
+}
+
+/// All calls that run.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    places: Arc<Semaphore>,
+    deadline_max: Duration,
+    running: TaskTracker,
+}
+
+impl Calls {
+    /// No calls yet.
+    pub fn new(config: &CallsConfig) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(config.concurrency_max)),
+            deadline_max: config.deadline_max,
+            running: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for the end of every call, also of those whose callers have gone.
+    pub async fn finish(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    fn deadline(&self, headers: &HeaderMap) -> Sleep {
+        let asked = headers.get("grpc-timeout").and_then(|timeout| grpc_timeout(timeout.to_str().ok()?));
+        tokio::time::sleep(asked.map_or(self.deadline_max, |asked| asked.min(self.deadline_max)))
+    }
+}
+
+impl<S> Layer<S> for Calls {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, calls: self.clone() }
+    }
+}
+
+/// A service behind [`Calls`].
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    inner: S,
+    calls: Calls,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if EXEMPT.iter().any(|exempt| path.starts_with(exempt)) {
+            return self.inner.call(request).boxed();
+        }
+        let clone = self.inner.clone();
+        // The clone need not be ready; the one that was asked is.
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let id = RequestId::of(request.headers());
+        let span = tracing::info_span!("call", rpc = path, request_id = id.as_str());
+        // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
+        // later, so that this one wins.
+        let deadline = self.calls.deadline(request.headers());
+        guard(inner, self.calls.clone(), request, id, deadline).instrument(span).map(Ok).boxed()
+    }
+}
+
+async fn guard<S>(inner: S, calls: Calls, request: Request<Body>, id: RequestId, deadline: Sleep) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let Ok(place) = calls.places.clone().try_acquire_owned() else {
+        return id.refuse(&status::overloaded());
+    };
+    let answer = async {
+        let request = match read(request).await {
+            Ok(request) => request,
+            Err(status) => return id.refuse(&status),
+        };
+        let work = run(inner, request, id.clone()).map(|response| {
+            drop(place);
+            response
+        });
+        // Only a panic gets here, and the panic hook has logged it in the span of the call.
+        let answer = calls.running.spawn(work.in_current_span()).await;
+        answer.unwrap_or_else(|_| id.refuse(&status::panicked()))
+    };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = deadline => id.refuse(&status::deadline_exceeded()),
+    }
+}
+
+/// Reads the whole request, so that what begins afterwards needs nothing from the caller.
+async fn read(request: Request<Body>) -> Result<Request<Body>, Status> {
+    let (head, body) = request.into_parts();
+    match Limited::new(body, MESSAGE_BYTES_MAX + FRAME_BYTES).collect().await {
+        Ok(body) => Ok(Request::from_parts(head, Body::new(Full::new(body.to_bytes())))),
+        Err(error) if error.is::<LengthLimitError>() => Err(status::too_large()),
+        Err(error) => Err(status::unreadable(&error.to_string())),
+    }
+}
+
+async fn run<S>(mut inner: S, request: Request<Body>, id: RequestId) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let begun = Instant::now();
+    let Ok(mut response) = inner.call(request).await;
+    let failure = match response.extensions().get::<Status>() {
+        Some(status) => Some(status.clone()),
+        None => Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok),
+    };
+    if let Some(failure) = failure {
+        return id.refuse(&failure);
+    }
+    tracing::debug!(elapsed_us = begun.elapsed().as_micros(), "answered");
+    response.headers_mut().insert(REQUEST_ID, id.0);
+    response
+}
+
+/// The id of one call: the caller's, if he sent one that is fit to be logged, else a new one.
+#[derive(Clone)]
+struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let fit = |id: &&HeaderValue| {
+            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        };
+        match headers.get(REQUEST_ID).filter(fit) {
+            Some(id) => Self(id.clone()),
+            None => Self(new_request_id()),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// The answer to a call that failed, which is logged here and nowhere else.
+    fn refuse(&self, failure: &Status) -> Response<Body> {
+        let status = status::complete(failure, self.as_str());
+        let (code, answer) = (status.code(), status.message());
+        let cause = failure.source().map(chain);
+        match code {
+            Code::Internal => tracing::error!(?code, answer, cause, "failed"),
+            Code::Unavailable => tracing::warn!(?code, answer, cause, "failed"),
+            _ => tracing::debug!(?code, answer, cause, "refused"),
+        }
+        let mut response = status.into_http();
+        response.headers_mut().insert(REQUEST_ID, self.0.clone());
+        response
+    }
+}
+
+/// Sortable by time, so that the log of a moment is found by it.
+fn new_request_id() -> HeaderValue {
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Reads the `grpc-timeout` header: up to eight digits and a unit. As tonic does, what is malformed counts as absent.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+use std::pin::pin;
+
+use tokio::sync::Notify;
+use tonic_types::StatusExt;
+use tower::ServiceExt;
+
+use super::*;
+
+/// Longer than any of these tests takes.
+const LONG: Duration = Duration::from_secs(60);
+
+fn calls(concurrency_max: usize) -> Calls {
+    Calls::new(&CallsConfig { concurrency_max, deadline_max: LONG })
+}
+
+/// A request without a body, with these headers.
+fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Reserve");
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));
+    }
+    request
+}
+
+/// A handler that begins, then waits until it is let go.
+#[derive(Default)]
+struct Handler {
+    begun: Notify,
+    go: Notify,
+    ended: Notify,
+}
+
+impl Handler {
+    fn behind(
+        self: &Arc<Self>,
+        calls: &Calls,
+    ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone + use<> {
+        let handler = self.clone();
+        calls.layer(tower::service_fn(move |_: Request<Body>| {
+            let handler = handler.clone();
+            async move {
+                handler.begun.notify_one();
+                handler.go.notified().await;
+                handler.ended.notify_one();
+                Ok(Response::new(Body::empty()))
+            }
+        }))
+    }
+}
+
+/// A handler that answers at once.
+async fn answered(calls: &Calls, answer: fn() -> Response<Body>, request: Request<Body>) -> Response<Body> {
+    let handler = tower::service_fn(move |_: Request<Body>| async move { Ok(answer()) });
+    calls.layer(handler).oneshot(request).await.expect("infallible")
+}
+
+fn empty() -> Response<Body> {
+    Response::new(Body::empty())
+}
+
+fn code_and_reason(response: &Response<Body>) -> (Code, String) {
+    let status = Status::from_header_map(response.headers()).expect("a status");
+    let request_id = status.get_details_request_info().expect("a request id").request_id;
+    assert_eq!(response.headers()["x-request-id"], request_id);
+    (status.code(), status.get_details_error_info().expect("a reason").reason)
+}
+
+#[tokio::test]
+async fn a_caller_waits_no_longer_than_the_earlier_deadline_and_the_work_runs_on() {
+    let short = Calls::new(&CallsConfig { concurrency_max: 9, deadline_max: Duration::from_millis(20) });
+    for (calls, grpc_timeout) in [(calls(9), "20m"), (short.clone(), "60S"), (short, "nonsense")] {
+        let handler = Arc::new(Handler::default());
+        let response =
+            handler.behind(&calls).oneshot(request(&[("grpc-timeout", grpc_timeout)])).await.expect("infallible");
+        assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
+        handler.go.notify_one();
+        calls.finish().await;
+        handler.ended.notified().await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_leaves_the_work_running() {
+    let calls = calls(9);
+    let handler = Arc::new(Handler::default());
+    {
+        let mut call = pin!(handler.behind(&calls).oneshot(request(&[])));
+        tokio::select! {
+            _ = &mut call => panic!("answered"),
+            () = handler.begun.notified() => {}
+        }
+    }
+    handler.go.notify_one();
+    calls.finish().await;
+    handler.ended.notified().await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_bound_are_refused_also_while_work_runs_on_without_its_caller() {
+    let calls = calls(1);
+    let handler = Arc::new(Handler::default());
+    let first = tokio::spawn(handler.behind(&calls).oneshot(request(&[])));
+    handler.begun.notified().await;
+    for hang_up in [false, true] {
+        if hang_up {
+            first.abort();
+        }
+        let refused = answered(&calls, empty, request(&[])).await;
+        assert_eq!(code_and_reason(&refused), (Code::ResourceExhausted, "OVERLOADED".into()));
+    }
+
+    let mut health = request(&[]);
+    *health.uri_mut() = http::Uri::from_static("/grpc.health.v1.Health/Check");
+    assert!(!answered(&calls, empty, health).await.headers().contains_key("grpc-status"), "health is exempt");
+
+    handler.go.notify_one();
+    calls.finish().await;
+    assert!(
+        !answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"),
+        "the place is free again"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_of_that_call_alone() {
+    let calls = calls(1);
+    for _ in 0..2 {
+        let response = answered(&calls, || panic!("secret"), request(&[])).await;
+        assert_eq!(code_and_reason(&response), (Code::Internal, "INTERNAL".into()));
+        let status = Status::from_header_map(response.headers()).expect("a status");
+        assert!(!status.message().contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id() {
+    let long = "x".repeat(128);
+    for good in ["a", "order-1/2", &long] {
+        let response = answered(&calls(1), empty, request(&[("x-request-id", good)])).await;
+        assert_eq!(response.headers()["x-request-id"], good);
+    }
+    let too_long = "x".repeat(129);
+    for bad in ["", "a b", "a\tb", "é", &too_long] {
+        let response = answered(&calls(1), empty, request(&[("x-request-id", bad)])).await;
+        let id = response.headers()["x-request-id"].to_str().expect("text");
+        assert_eq!(Uuid::parse_str(id).expect(id).get_version_num(), 7, "instead of {bad:?}");
+    }
+    let failed =
+        answered(&calls(1), || Status::unimplemented("").into_http(), request(&[("x-request-id", "call-1")])).await;
+    assert_eq!(code_and_reason(&failed), (Code::Unimplemented, "UNIMPLEMENTED".into()));
+    assert_eq!(failed.headers()["x-request-id"], "call-1");
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_or_never_ends_takes_no_place_for_long() {
+    let calls = calls(1);
+    let with_body = |body| request(&[("grpc-timeout", "20m")]).map(|_| body);
+
+    let largest = Full::from(vec![0; MESSAGE_BYTES_MAX + FRAME_BYTES]);
+    assert!(!answered(&calls, empty, with_body(Body::new(largest))).await.headers().contains_key("grpc-status"));
+
+    let too_large = Full::from(vec![0; MESSAGE_BYTES_MAX + FRAME_BYTES + 1]);
+    let response = answered(&calls, empty, with_body(Body::new(too_large))).await;
+    assert_eq!(code_and_reason(&response), (Code::InvalidArgument, "INVALID_FIELD".into()));
+
+    for _ in 0..2 {
+        let endless = Full::from("half").with_trailers(std::future::pending());
+        let response = answered(&calls, empty, with_body(Body::new(endless))).await;
+        assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
+    }
+}
+
+#[test]
+fn deadlines_of_callers() {
+    for (text, nanos) in [
+        ("1H", Some(3_600_000_000_000)),
+        ("2M", Some(120_000_000_000)),
+        ("3S", Some(3_000_000_000)),
+        ("4m", Some(4_000_000)),
+        ("5u", Some(5_000)),
+        ("6n", Some(6)),
+        ("99999999H", Some(99_999_999 * 3_600_000_000_000)),
+        ("999999999S", None),
+        ("", None),
+        ("S", None),
+        ("+1S", None),
+        ("-1S", None),
+        ("1", None),
+        ("1s", None),
+        ("1é", None),
+    ] {
+        assert_eq!(grpc_timeout(text).map(|timeout| timeout.as_nanos()), nanos, "{text:?}");
+    }
+}

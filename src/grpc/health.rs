@@ -1,0 +1,139 @@
+//! `grpc.health.v1`, service by service. Reservations are served as long as the holds' store answers: only their ends need the
+//! database. Supply needs both stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tonic::server::NamedService;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{self, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::reservations::Reservations;
+use super::stock::Stock;
+use super::v1::reservation_service_server::ReservationServiceServer;
+use super::v1::stock_service_server::StockServiceServer;
+use crate::service::Service;
+
+/// How often the stores are asked.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A store that takes longer is as good as away.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Names what health is about; the empty name is the server as a whole.
+const SERVICES: [(&str, Needs); 3] = [
+    ("", Needs::Holds),
+    (ReservationServiceServer::<Reservations>::NAME, Needs::Holds),
+    (StockServiceServer::<Stock>::NAME, Needs::Both),
+];
+
+#[derive(Clone, Copy)]
+enum Needs {
+    Holds,
+    Both,
+}
+
+/// Which stores answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stores {
+    holds: bool,
+    ledger: bool,
+}
+
+impl Stores {
+    async fn probe(service: &Service) -> Self {
+        let (holds, ledger) =
+            tokio::join!(timeout(PROBE_TIMEOUT, service.ping_holds()), timeout(PROBE_TIMEOUT, service.ping_ledger()));
+        Self { holds: matches!(holds, Ok(Ok(()))), ledger: matches!(ledger, Ok(Ok(()))) }
+    }
+
+    fn answer(self, needs: Needs) -> HealthCheckResponse {
+        let serves = match needs {
+            Needs::Holds => self.holds,
+            Needs::Both => self.holds && self.ledger,
+        };
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+        HealthCheckResponse { status: status.into() }
+    }
+}
+
+/// Tells callers and load balancers what is served.
+#[derive(Debug)]
+pub struct Health {
+    stores: Arc<watch::Sender<Stores>>,
+    probes: JoinHandle<()>,
+}
+
+impl Health {
+    /// Asks the stores once, and from then on again and again.
+    pub async fn follow(service: Arc<Service>) -> (Self, HealthServer<Answers>) {
+        let (sender, receiver) = watch::channel(Stores::probe(&service).await);
+        let stores = Arc::new(sender);
+        let probes = {
+            let stores = stores.clone();
+            async move {
+                let mut ticks = interval(PROBE_EVERY);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                loop {
+                    ticks.tick().await;
+                    let now = Stores::probe(&service).await;
+                    // Only changes are reported: each report wakes everybody who watches.
+                    if now != *stores.borrow() {
+                        tracing::warn!(holds = now.holds, ledger = now.ledger, "the stores that answer have changed");
+                        stores.send_replace(now);
+                    }
+                }
+            }
+        };
+        (Self { stores, probes: tokio::spawn(probes) }, HealthServer::new(Answers(receiver)))
+    }
+
+    /// Nothing is served from now on, whatever the stores say. Those who watch are told, and their streams end: they would keep
+    /// their connections open. Those who ask are still told.
+    pub async fn stop(self) {
+        self.probes.abort();
+        // It ends cancelled, and once it has ended no report of it comes after this one.
+        let _ = self.probes.await;
+        // This was the last sender, which ends the streams; what it has sent last stays.
+        self.stores.send_replace(Stores::default());
+    }
+}
+
+/// The answers to those who ask. tonic's own could end the streams only by forgetting the services.
+#[derive(Debug)]
+pub struct Answers(watch::Receiver<Stores>);
+
+#[tonic::async_trait]
+impl health_server::Health for Answers {
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        let needs = needs(request.get_ref())?;
+        Ok(Response::new(self.0.borrow().answer(needs)))
+    }
+
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let needs = needs(request.get_ref())?;
+        let mut stores = self.0.clone();
+        // So that the present status comes at once.
+        stores.mark_changed();
+        let answers = futures::stream::unfold(stores, move |mut stores| async move {
+            stores.changed().await.ok()?;
+            let answer = stores.borrow_and_update().answer(needs);
+            Some((Ok(answer), stores))
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+fn needs(request: &HealthCheckRequest) -> Result<Needs, Status> {
+    let known = SERVICES.into_iter().find(|(name, _)| *name == request.service);
+    known.map(|(_, needs)| needs).ok_or_else(|| Status::not_found("no such service here"))
+}

@@ -1,0 +1,47 @@
+//! Logs, on standard error.
+
+use std::error::Error;
+use std::io::IsTerminal;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Migrations tell each of their steps, which is more than an operator wants to read at every start.
+const DEFAULT_LEVELS: &str = "info,sea_orm_migration=warn";
+
+/// Starts logging at the levels of `RUST_LOG`, `info` where it says nothing. The error names what is wrong with it.
+pub fn init(format: LogFormat) -> Result<(), String> {
+    let levels = std::env::var("RUST_LOG").unwrap_or_else(|_| DEFAULT_LEVELS.into());
+    let levels = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse(levels)
+        .map_err(|error| format!("RUST_LOG: {error}"))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(levels).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => logs.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+    started.map_err(|error| error.to_string())?;
+    log_panics();
+    Ok(())
+}
+
+/// A panic in a call is logged in that call's span, and so under its request id.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
+}
+
+/// An error and all its causes, in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

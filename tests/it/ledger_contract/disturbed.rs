@@ -1,0 +1,123 @@
+//! A database that is slow at one place, or away. Only MySQL: SQLite has one writer and is never away.
+
+use std::time::Instant;
+
+use futures::future::join;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
+
+use super::*;
+use crate::support::client::Caller;
+use crate::support::eventually;
+use crate::support::road::Road;
+use crate::support::server::Instance;
+
+/// "About ten seconds", on a machine that has other things to do.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+async fn settle_at(ledger: &Ledger, location: &Location, name: &str, intent: Intent) -> (Duration, bool) {
+    let begun = Instant::now();
+    let place = ledger.place(location).expect("a place");
+    let answer = place.settle(location.clone(), id(name), intent).await;
+    (begun.elapsed(), answer.is_ok())
+}
+
+/// A statement of the ledger that locks rows is under way.
+async fn somebody_locks(connection: &DatabaseConnection) -> bool {
+    let sql = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%FOR UPDATE'";
+    let found = connection.query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await;
+    found.expect("answers").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_keeps_locked_stops_its_location_only() {
+    run(database::mysql().await, async |f: &Fixture| {
+        let locations = ["kept", "b", "c", "d", "e", "f", "g", "h"].map(|name| Location::parse(name).unwrap());
+        for location in &locations {
+            let targets = [target("a", 100), target("b", 100)];
+            f.ledger.set_stock(location, &request("q"), &targets).await.unwrap().unwrap();
+        }
+        let [kept, others @ ..] = &locations;
+        let (keeper, observer) = (f.database.connect().await, f.database.connect().await);
+        let keeping = keeper.begin().await.unwrap();
+        keeping.execute_unprepared("UPDATE stock SET floor = 1 WHERE location = 'kept' AND sku = 'a'").await.unwrap();
+
+        // One of the first wave wants the row; the second wave comes while the first one waits for it.
+        let first = (0..16).map(|number| (number, if number == 5 { "a" } else { "b" }));
+        let first =
+            join_all(first.map(async |(number, sku)| {
+                settle_at(&f.ledger, kept, &format!("r{number}"), confirm(&[(sku, 1)])).await
+            }));
+        let later = async {
+            eventually("a lock wait", ANSWER_MAX, async || somebody_locks(&observer).await).await;
+            let second = join_all(
+                (0..16)
+                    .map(async |number| settle_at(&f.ledger, kept, &format!("s{number}"), confirm(&[("b", 1)])).await),
+            );
+            let innocent = join_all(
+                others.iter().map(async |location| settle_at(&f.ledger, location, "r", confirm(&[("a", 1)])).await),
+            );
+            join(second, innocent).await
+        };
+        let (first, (second, innocent)) = join(first, later).await;
+
+        assert!(innocent.iter().all(|(took, settled)| *settled && *took < Duration::from_secs(1)), "{innocent:?}");
+        let waves = [first, second].concat();
+        assert!(waves.iter().all(|(took, _)| *took < ANSWER_MAX), "{waves:?}");
+        let settled = waves.iter().filter(|(_, settled)| *settled).count();
+        assert!(
+            settled > 0,
+            "halving saves some of those who came with the one; how many came with it is chance: {waves:?}"
+        );
+
+        keeping.rollback().await.unwrap();
+        assert!(settle_at(&f.ledger, kept, "r5", confirm(&[("a", 1)])).await.1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_nobody_waits_for_the_waits_of_others() {
+    run(database::mysql().await, async |f: &Fixture| {
+        f.stock(&[("a", 1000)]).await;
+        let (mut road, url) = Road::to_database(&f.database.url).await;
+        let ledger = Ledger::connect(&LedgerConfig { url, batch_max: 16, ..config(&f.database) }).await.unwrap();
+        settle(&ledger, "before", confirm(&[("a", 1)])).await.unwrap();
+
+        road.cut().await;
+        let begun = Instant::now();
+        let there = Location::parse("there").unwrap();
+        let answers = together((0..500).map(async |number: usize| {
+            let location = if number.is_multiple_of(2) { here() } else { there.clone() };
+            settle_at(&ledger, &location, &format!("r{number}"), confirm(&[("a", 1)])).await
+        }));
+        assert!(answers.await.iter().all(|(_, settled)| !settled));
+        assert!(begun.elapsed() < Duration::from_secs(6), "all were answered after {:?}", begun.elapsed());
+
+        // One may try again; the others are told at once.
+        let begun = Instant::now();
+        let answers = together((0..100).map(async |number: usize| {
+            let name = format!("again {number}");
+            settle_at(&ledger, &here(), &name, confirm(&[("a", 1)])).await;
+            begun.elapsed() < Duration::from_secs(1)
+        }));
+        assert_eq!(answers.await.iter().filter(|at_once| !**at_once).count(), 1);
+        road.mend().await;
+        settle(&ledger, "after", confirm(&[("a", 1)])).await.unwrap();
+        let answers = together((0..2).map(async |number: usize| {
+            settle_at(&ledger, &there, &format!("back {number}"), confirm(&[("a", 1)])).await
+        }));
+        assert!(answers.await.iter().all(|(_, settled)| *settled), "it is back for everybody");
+        ledger.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_location_outlives_a_batch_that_panicked() {
+    let service = Instance::embedded().env("FAILPOINTS", "ledger-before-commit=1*panic").start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 5).await;
+    caller.reserve("r", &[("a", 1)]).await.expect("held");
+    assert!(caller.confirm("r").await.is_err(), "its batch is lost");
+    caller.confirm("r").await.expect("the next one is not");
+}

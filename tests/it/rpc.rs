@@ -1,0 +1,476 @@
+//! The RPC surface over a real socket and real servers: every row of the error table, malformed input, deadlines, callers who hang up.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+use sea_orm::{ConnectionTrait, TransactionTrait};
+use stockhold::grpc::v1;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::support::client::{Caller, refusal, request_id_of, to_lines, violations};
+use crate::support::database::{self, TestDatabase};
+use crate::support::eventually;
+use crate::support::redis::{PrivateRedis, client, run};
+use crate::support::road::Road;
+use crate::support::server::{Instance, TestService};
+
+/// The names that health knows.
+const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService"];
+
+/// A service over servers of its own, and a caller.
+struct Site {
+    caller: Caller,
+    service: TestService,
+    redis: PrivateRedis,
+    database: TestDatabase,
+}
+
+impl Site {
+    async fn start(arguments: &[&str]) -> Self {
+        let (redis, database) = (PrivateRedis::start(&[]).await, database::mysql().await);
+        let instance = Instance::with_stores(&redis.url, "stockhold", &database.url);
+        let service = arguments.iter().fold(instance, |instance, argument| instance.arg(argument)).start();
+        let caller = Caller::connect(service.address()).await;
+        Self { caller, service, redis, database }
+    }
+
+    async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.service.address())).expect("an address");
+        endpoint.connect().await.expect("connects")
+    }
+
+    async fn health(&self) -> HealthClient<Channel> {
+        HealthClient::new(self.channel().await)
+    }
+
+    async fn end(self) {
+        drop(self.service);
+        self.database.remove().await;
+    }
+}
+
+fn is(code: Code, reason: &str) -> (Code, String) {
+    (code, reason.to_owned())
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_code_its_reason_and_its_details() {
+    let mut site = Site::start(&["--ttl-min", "100ms"]).await;
+    let it = &mut site.caller;
+    it.set("a", 5).await;
+    it.set("b", 5).await;
+
+    let malformed = it.reserve("", &[("a", 0), (" b", 1)]).await;
+    let mut fields: Vec<_> = violations(&malformed).into_keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["lines[0].quantity", "lines[1].sku", "reservation_id"]);
+    assert_eq!(refusal(malformed), is(Code::InvalidArgument, "INVALID_FIELD"));
+
+    it.reserve("held", &[("a", 2)]).await.expect("held");
+    let short = it.reserve("short", &[("a", 4), ("b", 6)]).await;
+    let found = violations(&short);
+    assert_eq!(found["a"], "requested 4, available 3, held 2");
+    assert_eq!(found["b"], "requested 6, available 5, held 0");
+    assert_eq!(refusal(short), is(Code::FailedPrecondition, "INSUFFICIENT_STOCK"));
+
+    let unknown = it.reserve("unknown", &[("a", 1), ("nothing", 1)]).await;
+    assert_eq!(refusal(unknown), is(Code::NotFound, "UNKNOWN_SKU"));
+
+    assert_eq!(refusal(it.confirm("nobody").await), is(Code::NotFound, "RESERVATION_NOT_FOUND"));
+    assert_eq!(refusal(it.state("nobody").await), is(Code::NotFound, "RESERVATION_NOT_FOUND"));
+    let other = it.reserve("held", &[("a", 1)]).await;
+    assert_eq!(refusal(other), is(Code::AlreadyExists, "RESERVATION_ID_REUSED"));
+
+    let part = |quantity| v1::ConfirmRequest {
+        reservation_id: "held".into(),
+        lines: to_lines(&[("a", quantity)]),
+        ..Default::default()
+    };
+    let more = it.reservations.confirm(part(3)).await;
+    assert_eq!(refusal(more), is(Code::FailedPrecondition, "CONFIRM_MISMATCH"));
+    it.reservations.confirm(part(1)).await.expect("confirmed");
+    assert_eq!(refusal(it.confirm("held").await), is(Code::FailedPrecondition, "CONFIRM_MISMATCH"));
+    assert_eq!(refusal(it.cancel("held").await), is(Code::FailedPrecondition, "RESERVATION_CONFIRMED"));
+
+    it.cancel("given back").await.expect("cancelled");
+    let late = it.reserve("given back", &[("a", 1)]).await;
+    assert_eq!(refusal(late), is(Code::FailedPrecondition, "RESERVATION_CANCELLED"));
+
+    let ttl = Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 });
+    let request =
+        v1::ReserveRequest { reservation_id: "late".into(), lines: to_lines(&[("b", 5)]), ttl, ..Default::default() };
+    it.reservations.reserve(request).await.expect("held");
+    let mut caller = it.clone();
+    eventually("it expires", Duration::from_secs(5), async || caller.is("late", v1::ReservationState::Expired).await)
+        .await;
+    assert_eq!(refusal(it.confirm("late").await), is(Code::FailedPrecondition, "RESERVATION_EXPIRED"));
+    it.reserve("first", &[("b", 1)]).await.expect("held");
+    let reacquire = v1::ConfirmRequest {
+        reservation_id: "late".into(),
+        late_policy: v1::LatePolicy::Reacquire.into(),
+        ..Default::default()
+    };
+    let gone = it.reservations.confirm(reacquire).await;
+    assert_eq!(violations(&gone)["b"], "requested 5, available 4");
+    assert_eq!(refusal(gone), is(Code::FailedPrecondition, "RESERVATION_REJECTED"));
+    assert_eq!(refusal(it.confirm("late").await), is(Code::FailedPrecondition, "RESERVATION_REJECTED"));
+
+    let item = |on_hand, expected_version| v1::SetStockItem {
+        sku: "a".into(),
+        on_hand,
+        expected_version,
+        ..Default::default()
+    };
+    let set = |request_id: &str, item| v1::SetStockRequest {
+        request_id: request_id.into(),
+        items: vec![item],
+        ..Default::default()
+    };
+    let versions = it.stock.set_stock(set("1", item(9, Some(1)))).await;
+    assert_eq!(refusal(versions), is(Code::Aborted, "VERSION_MISMATCH"));
+    it.stock.set_stock(set("2", item(9, None))).await.expect("set");
+    // The request id is looked at before the version.
+    let reused = it.stock.set_stock(set("2", item(8, Some(1)))).await;
+    assert_eq!(refusal(reused), is(Code::AlreadyExists, "REQUEST_ID_REUSED"));
+    let retire = v1::SetStockItem { retired: true, ..item(9, None) };
+    it.stock.set_stock(set("3", retire)).await.expect("set");
+    assert_eq!(refusal(it.reserve("retired", &[("a", 1)]).await), is(Code::FailedPrecondition, "SKU_RETIRED"));
+
+    let change = v1::StockChange { sku: "nothing".into(), delta: 1 };
+    let adjust = v1::AdjustStockRequest {
+        request_id: "4".into(),
+        reason: "receipt".into(),
+        changes: vec![change],
+        ..Default::default()
+    };
+    assert_eq!(refusal(it.stock.adjust_stock(adjust).await), is(Code::NotFound, "UNKNOWN_SKU"));
+
+    run::<String>(&client(&site.redis.url).await, "SET", &["stockhold:{default}:r:tampered", "with"]).await;
+    assert_eq!(refusal(it.confirm("tampered").await), is(Code::Internal, "INTERNAL"));
+    assert!(site.service.log().contains("corrupt record"), "the cause is in the log");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
+    let mut site = Site::start(&[]).await;
+    site.caller.set("a", 5).await;
+    let mut health = site.health().await;
+    let mut serves = async |service: &str| {
+        let request = HealthCheckRequest { service: service.into() };
+        health.check(request).await.expect("health answers").into_inner().status() == ServingStatus::Serving
+    };
+    for service in SERVICES {
+        assert!(serves(service).await, "{service}");
+    }
+    let port = site.redis.port;
+    drop(site.redis);
+    let mut caller = site.caller.clone();
+    eventually("nothing is sent any more", Duration::from_secs(5), async || {
+        let (code, reason) = refusal(caller.reserve("1", &[("a", 1)]).await);
+        assert_eq!(code, Code::Unavailable);
+        reason == "STORE_UNAVAILABLE"
+    })
+    .await;
+    for answer in [caller.confirm("1").await, caller.cancel("1").await] {
+        assert_eq!(refusal(answer), is(Code::Unavailable, "STORE_UNAVAILABLE"));
+    }
+    for service in SERVICES {
+        eventually("health follows", Duration::from_secs(5), async || !serves(service).await).await;
+    }
+    site.redis = PrivateRedis::start_at(port, &[]).await;
+    for service in SERVICES {
+        eventually("health follows", Duration::from_secs(10), async || serves(service).await).await;
+    }
+    eventually("it heals by itself", Duration::from_secs(10), async || caller.reserve("1", &[("a", 5)]).await.is_ok())
+        .await;
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed() {
+    let mut site = Site::start(&[]).await;
+    let (mut road, url) = Road::to_database(&site.database.url).await;
+    let instance = Instance::with_stores(&site.redis.url, "stockhold", &url);
+    site.service =
+        ["--recover-grace", "100ms", "--recover-every", "100ms"].into_iter().fold(instance, Instance::arg).start();
+    site.caller = Caller::connect(site.service.address()).await;
+    let mut caller = site.caller.clone();
+    caller.set("a", 10).await;
+    for id in ["to confirm", "to cancel"] {
+        caller.reserve(id, &[("a", 2)]).await.expect("held");
+    }
+    road.cut().await;
+
+    for id in ["new 1", "new 2"] {
+        caller.reserve(id, &[("a", 1)]).await.expect("Redis knows the sku");
+    }
+    assert_eq!(refusal(caller.cancel("to cancel").await), is(Code::Unavailable, "OUTCOME_UNKNOWN"));
+    assert_eq!(caller.counts("a").await, (10, 4, 6), "its units are free at once");
+    assert_eq!(refusal(caller.confirm("to confirm").await), is(Code::Unavailable, "OUTCOME_UNKNOWN"));
+    assert!(caller.is("new 1", v1::ReservationState::Held).await);
+    assert_eq!(refusal(caller.reserve("unknown", &[("b", 1)]).await), is(Code::Unavailable, "STORE_UNAVAILABLE"));
+
+    let mut health = site.health().await;
+    let mut serves = async |service: &str| {
+        let request = HealthCheckRequest { service: service.into() };
+        health.check(request).await.expect("health answers").into_inner().status() == ServingStatus::Serving
+    };
+    eventually("supply is not served", Duration::from_secs(5), async || !serves("stockhold.v1.StockService").await)
+        .await;
+    assert!(serves("stockhold.v1.ReservationService").await, "reservations are");
+
+    road.mend().await;
+    eventually("supply is served again", Duration::from_secs(10), async || serves("stockhold.v1.StockService").await)
+        .await;
+    eventually("both are completed", Duration::from_secs(20), async || {
+        caller.is("to confirm", v1::ReservationState::Confirmed).await
+            && caller.is("to cancel", v1::ReservationState::Cancelled).await
+            && caller.counts("a").await == (8, 2, 6)
+    })
+    .await;
+    site.end().await;
+}
+
+/// Locks the row of sku `a`, so that a confirm of it waits until the transaction ends.
+async fn lock_row(database: &TestDatabase) -> sea_orm::DatabaseTransaction {
+    let transaction = database.connect().await.begin().await.expect("begins");
+    let lock = "SELECT * FROM stock WHERE location = 'default' AND sku = 'a' FOR UPDATE";
+    transaction.execute_unprepared(lock).await.expect("locks");
+    transaction
+}
+
+#[tokio::test]
+async fn a_confirm_runs_to_its_end_without_its_caller() {
+    let mut site = Site::start(&["--recover-grace", "1h"]).await;
+    site.caller.set("a", 5).await;
+    for id in ["timed out", "hung up"] {
+        site.caller.reserve(id, &[("a", 1)]).await.expect("held");
+    }
+    let lock = lock_row(&site.database).await;
+
+    // A client which does not end its call itself when the time is up.
+    let mut request = Request::new(v1::ConfirmRequest { reservation_id: "timed out".into(), ..Default::default() });
+    request.metadata_mut().insert("grpc-timeout", "150m".parse().expect("a value"));
+    let timed_out = site.caller.reservations.confirm(request).await;
+    assert_eq!(
+        timed_out.map_err(|status| status.code()).expect_err("too late"),
+        Code::Cancelled,
+        "tonic's own client gives up as well"
+    );
+
+    let mut caller = site.caller.clone();
+    let call = tokio::spawn(async move { caller.confirm("hung up").await });
+    let mut caller = site.caller.clone();
+    eventually("it has begun", Duration::from_secs(5), async || {
+        caller.is("hung up", v1::ReservationState::Confirming).await
+    })
+    .await;
+    call.abort();
+
+    lock.rollback().await.expect("unlocks");
+    eventually("both are confirmed", Duration::from_secs(10), async || caller.counts("a").await == (3, 0, 3)).await;
+    site.end().await;
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_said_to_be_and_is_settled_later() {
+    let mut site =
+        Site::start(&["--recover-grace", "100ms", "--recover-every", "100ms", "--deadline-max", "20s"]).await;
+    site.caller.set("a", 5).await;
+    for id in ["1", "2"] {
+        site.caller.reserve(id, &[("a", 1)]).await.expect("held");
+    }
+    let lock = lock_row(&site.database).await;
+    assert_eq!(refusal(site.caller.confirm("1").await), is(Code::Unavailable, "OUTCOME_UNKNOWN"));
+    lock.rollback().await.expect("unlocks");
+    let mut caller = site.caller.clone();
+    eventually("recovery confirms it", Duration::from_secs(15), async || {
+        caller.is("1", v1::ReservationState::Confirmed).await
+    })
+    .await;
+    assert_eq!(caller.confirm("1").await.expect("the same answer").state(), v1::ReservationState::Confirmed);
+    assert_eq!(caller.counts("a").await, (4, 1, 3));
+    site.end().await;
+}
+
+#[tokio::test]
+async fn load_beyond_the_bound_is_refused_and_health_is_not() {
+    let mut site = Site::start(&["--concurrency-max", "1"]).await;
+    site.caller.set("a", 5).await;
+    site.caller.reserve("1", &[("a", 1)]).await.expect("held");
+    let lock = lock_row(&site.database).await;
+    let mut caller = site.caller.clone();
+    let waits = tokio::spawn(async move {
+        loop {
+            match caller.confirm("1").await {
+                // The reads below may have had the place just now.
+                Err(status) if status.code() == Code::ResourceExhausted => {}
+                answer => return answer,
+            }
+        }
+    });
+    let mut caller = site.caller.clone();
+    eventually("the place is taken", Duration::from_secs(5), async || match caller.state("1").await {
+        Ok(_) => false,
+        refused => refusal(refused) == is(Code::ResourceExhausted, "OVERLOADED"),
+    })
+    .await;
+    site.health().await.check(HealthCheckRequest::default()).await.expect("answers under load");
+    lock.rollback().await.expect("unlocks");
+    waits.await.expect("runs").expect("confirmed");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn every_call_has_a_request_id_the_callers_own_if_it_sends_one() {
+    let site = Site::start(&[]).await;
+    let mut stock = site.caller.stock.clone();
+    let answer = stock.list_stock(v1::ListStockRequest::default()).await.expect("lists");
+    assert!(!request_id_of(&answer).is_empty());
+    let mut request = Request::new(v1::ListStockRequest::default());
+    request.metadata_mut().insert("x-request-id", "trace-1".parse().expect("a value"));
+    assert_eq!(request_id_of(&stock.list_stock(request).await.expect("lists")), "trace-1");
+    site.end().await;
+}
+
+/// Sends bytes as they are.
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+    fn encoder(&mut self) -> Self {
+        RawCodec
+    }
+    fn decoder(&mut self) -> Self {
+        RawCodec
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = Status;
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
+    }
+}
+
+async fn send_raw(site: &Site, rpc: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+    let mut grpc = tonic::client::Grpc::new(site.channel().await);
+    grpc.ready().await.expect("ready");
+    let path = format!("/stockhold.v1.{rpc}").parse().expect("a path");
+    grpc.unary(Request::new(bytes), path, RawCodec).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn malformed_input_is_answered_clearly_and_changes_nothing() {
+    let mut site = Site::start(&[]).await;
+    site.caller.set("a", 5).await;
+    let long = "x".repeat(129);
+    let id = |reservation_id: &str| v1::ReserveRequest {
+        reservation_id: reservation_id.into(),
+        lines: to_lines(&[("a", 1)]),
+        ..Default::default()
+    };
+    let with_lines = |lines| v1::ReserveRequest { lines, ..id("1") };
+    let with_ttl =
+        |seconds, nanos| v1::ReserveRequest { ttl: Some(prost_types::Duration { seconds, nanos }), ..id("1") };
+    let reserves: Vec<(&str, v1::ReserveRequest, &str)> = vec![
+        ("empty", v1::ReserveRequest::default(), "reservation_id"),
+        ("no lines", with_lines(vec![]), "lines"),
+        ("a long id", id(&long), "reservation_id"),
+        ("an id with a line break", id("a\nb"), "reservation_id"),
+        ("an id with white space at its end", id("a "), "reservation_id"),
+        ("a location with braces", v1::ReserveRequest { location: "{x}".into(), ..id("1") }, "location"),
+        ("a long sku", with_lines(to_lines(&[(&long, 1)])), "lines[0].sku"),
+        ("no units", with_lines(to_lines(&[("a", 0)])), "lines[0].quantity"),
+        ("too many units", with_lines(to_lines(&[("a", u32::MAX)])), "lines[0].quantity"),
+        ("too many units together", with_lines(to_lines(&[("a", 1_000_000_000), ("a", 1)])), "lines[1].quantity"),
+        ("10,000 lines", with_lines(vec![v1::Line { sku: "a".into(), quantity: 1 }; 10_000]), "lines"),
+        ("101 skus", with_lines((0..101).map(|i| v1::Line { sku: format!("s{i}"), quantity: 1 }).collect()), "lines"),
+        ("a ttl below the bound", with_ttl(0, 0), "ttl"),
+        ("a ttl beyond the bound", with_ttl(3601, 0), "ttl"),
+        ("a negative ttl", with_ttl(-1, 0), "ttl"),
+        ("an endless ttl", with_ttl(i64::MAX, 999_999_999), "ttl"),
+        ("a ttl without end", with_ttl(i64::MIN, i32::MIN), "ttl"),
+    ];
+    for (what, request, field) in reserves {
+        let answer = site.caller.reservations.reserve(request).await;
+        assert!(violations(&answer).contains_key(field), "{what}: {answer:?}");
+        assert_eq!(refusal(answer), is(Code::InvalidArgument, "INVALID_FIELD"), "{what}");
+    }
+
+    let confirm = v1::ConfirmRequest { reservation_id: "1".into(), late_policy: 99, ..Default::default() };
+    let answer = site.caller.reservations.confirm(confirm).await;
+    assert!(violations(&answer).contains_key("late_policy"), "{answer:?}");
+    for (seconds, nanos) in [(i64::MAX, 0), (i64::MIN, 0), (-1, 0), (0, -1), (253_402_300_800, 0)] {
+        let expire_time = Some(prost_types::Timestamp { seconds, nanos });
+        let extend = v1::ExtendRequest { reservation_id: "1".into(), expire_time, ..Default::default() };
+        let answer = site.caller.reservations.extend(extend).await;
+        assert!(violations(&answer).contains_key("expire_time"), "{seconds} {nanos}: {answer:?}");
+    }
+    for (on_hand, floor, field) in [
+        (i64::MAX, 0, "items[0].on_hand"),
+        (i64::MIN, 0, "items[0].on_hand"),
+        (0, 100_000_000_000_001, "items[0].floor"),
+    ] {
+        let item = v1::SetStockItem { sku: "a".into(), on_hand, floor, ..Default::default() };
+        let set = v1::SetStockRequest { request_id: "1".into(), items: vec![item], ..Default::default() };
+        let answer = site.caller.stock.set_stock(set).await;
+        assert!(violations(&answer).contains_key(field), "{answer:?}");
+    }
+    let twice = vec![v1::SetStockItem { sku: "a".into(), ..Default::default() }; 2];
+    let set = v1::SetStockRequest { request_id: "1".into(), items: twice, ..Default::default() };
+    let answer = site.caller.stock.set_stock(set).await;
+    assert!(violations(&answer).contains_key("items[1].sku"), "{answer:?}");
+    for delta in [0, i64::MIN, i64::MAX] {
+        let changes = vec![v1::StockChange { sku: "a".into(), delta }];
+        let adjust =
+            v1::AdjustStockRequest { request_id: "1".into(), reason: "receipt".into(), changes, ..Default::default() };
+        let answer = site.caller.stock.adjust_stock(adjust).await;
+        assert!(violations(&answer).contains_key("changes[0].delta"), "{answer:?}");
+    }
+    for (page_size, page_token, field) in
+        [(-1, "", "page_size"), (1001, "", "page_size"), (1, "nonsense", "page_token")]
+    {
+        let list = v1::ListStockRequest { page_size, page_token: page_token.into(), ..Default::default() };
+        let answer = site.caller.stock.list_stock(list).await;
+        assert!(violations(&answer).contains_key(field), "{answer:?}");
+    }
+
+    let invalid_utf8 = vec![0x12, 2, 0xff, 0xfe];
+    let raws = [
+        ("invalid UTF-8", invalid_utf8),
+        ("no protobuf at all", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec()),
+        ("a field that ends early", vec![0x12, 100, b'a']),
+        ("a megabyte", vec![0; 1 << 20]),
+    ];
+    for (what, bytes) in raws {
+        for rpc in ["ReservationService/Reserve", "StockService/SetStock"] {
+            let answer = send_raw(&site, rpc, bytes.clone()).await;
+            assert_eq!(refusal(answer), is(Code::InvalidArgument, "INVALID_FIELD"), "{what} to {rpc}");
+        }
+    }
+    assert_eq!(refusal(send_raw(&site, "ReservationService/Steal", vec![]).await).0, Code::Unimplemented);
+
+    assert_eq!(site.caller.counts("a").await, (5, 0, 5), "nothing was changed");
+    assert_eq!(refusal(site.caller.state("1").await), is(Code::NotFound, "RESERVATION_NOT_FOUND"));
+    site.end().await;
+}

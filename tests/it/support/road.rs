@@ -1,0 +1,49 @@
+//! A TCP connection to a server that a test can cut.
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A way to the server that can be cut and mended.
+pub(crate) struct Road {
+    server: String,
+    port: u16,
+    traffic: Option<JoinSet<()>>,
+}
+
+impl Road {
+    /// A way to the database of a URL, and the URL that goes this way.
+    pub(crate) async fn to_database(url: &str) -> (Self, String) {
+        let (user, place) = url.split_once('@').expect("a user");
+        let (server, schema) = place.split_once('/').expect("a schema");
+        let mut road = Self { server: server.to_owned(), port: 0, traffic: None };
+        road.mend().await;
+        let url = format!("{user}@127.0.0.1:{}/{schema}", road.port);
+        (road, url)
+    }
+
+    pub(crate) async fn mend(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free");
+        self.port = listener.local_addr().expect("it listens").port();
+        let server = self.server.clone();
+        let mut traffic = JoinSet::new();
+        traffic.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (mut client, _) = listener.accept().await.expect("accepts");
+                let server = server.clone();
+                connections.spawn(async move {
+                    let mut server = TcpStream::connect(server).await.expect("the server is there");
+                    // Its end, whatever it is, is an end.
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                });
+            }
+        });
+        self.traffic = Some(traffic);
+    }
+
+    pub(crate) async fn cut(&mut self) {
+        if let Some(mut traffic) = self.traffic.take() {
+            traffic.shutdown().await;
+        }
+    }
+}
