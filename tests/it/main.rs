@@ -4,6 +4,7 @@
 // The lint configuration lets tests do this; their helpers are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod architecture;
 mod clients;
 mod command_line;
 mod holds_contract;
@@ -11,6 +12,7 @@ mod instances;
 mod ledger_contract;
 mod process;
 mod protocol;
+mod readme;
 mod redis_holds;
 mod rpc;
 mod serving;
