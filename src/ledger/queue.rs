@@ -29,13 +29,13 @@ pub(super) struct Request {
     pub(super) since: Instant,
     answer: oneshot::Sender<Result<Verdict, LedgerError>>,
     slot: Slot,
-    _probe: Option<OwnedSemaphorePermit>,
+    probe: Option<OwnedSemaphorePermit>,
 }
 
 impl Request {
     pub(super) fn answer(self, answer: Result<Verdict, LedgerError>) {
-        // Whoever has the answer may rely on the place being free.
-        drop(self.slot);
+        // Whoever has the answer may rely on the place being free, and on being the next to ask a database that is away.
+        drop((self.slot, self.probe));
         // A caller who has gone needs no answer.
         let _ = self.answer.send(answer);
     }
@@ -60,7 +60,7 @@ impl Place {
         let probe = self.absence.may_ask()?;
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
-        let request = Request { location, id, intent, since, answer, slot: self.slot, _probe: probe };
+        let request = Request { location, id, intent, since, answer, slot: self.slot, probe };
         // If nobody receives it, it is dropped, which is noticed below.
         let _ = self.requests.send(request);
         answered.await.unwrap_or_else(|_| {
@@ -215,7 +215,48 @@ fn fits(lines: impl ExactSizeIterator<Item = usize>, batch_max: usize) -> usize 
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Wake, Waker};
+
     use super::*;
+
+    /// Looks, at the very moment an answer arrives, whether what it took is free again.
+    struct Arrival {
+        slots: Arc<Semaphore>,
+        probe: Arc<Semaphore>,
+        free: std::sync::Mutex<Option<(usize, usize)>>,
+    }
+
+    impl Wake for Arrival {
+        fn wake(self: Arc<Self>) {
+            let free = (self.slots.available_permits(), self.probe.available_permits());
+            *self.free.lock().expect("not poisoned") = Some(free);
+        }
+    }
+
+    #[test]
+    fn whoever_is_answered_finds_the_place_and_the_probe_free() {
+        let arrival = Arc::new(Arrival {
+            slots: Arc::new(Semaphore::new(1)),
+            probe: Arc::new(Semaphore::new(1)),
+            free: std::sync::Mutex::new(None),
+        });
+        let permit = |of: &Arc<Semaphore>| of.clone().try_acquire_owned().expect("it is free");
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            location: Location::parse("l").expect("a location"),
+            id: ReservationId::parse("r").expect("an id"),
+            intent: Intent::Cancel,
+            since: Instant::now(),
+            answer,
+            slot: Slot { _permit: permit(&arrival.slots), _token: TaskTracker::new().token() },
+            probe: Some(permit(&arrival.probe)),
+        };
+        let mut answered = pin!(answered);
+        assert!(answered.as_mut().poll(&mut Context::from_waker(&Waker::from(arrival.clone()))).is_pending());
+        request.answer(Err(LedgerError::Overloaded));
+        assert_eq!(*arrival.free.lock().expect("not poisoned"), Some((1, 1)));
+    }
 
     #[test]
     fn a_batch_is_bounded_by_intents_and_lines() {

@@ -1,5 +1,6 @@
 //! A database that is slow at one place, or away. Only MySQL: SQLite has one writer and is never away.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::future::join;
@@ -12,7 +13,7 @@ use crate::support::road::Road;
 use crate::support::server::Instance;
 
 /// "About ten seconds", on a machine that has other things to do.
-const ANSWER_MAX: Duration = Duration::from_secs(12);
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 async fn settle_at(ledger: &Ledger, location: &Location, name: &str, intent: Intent) -> (Duration, bool) {
     let begun = Instant::now();
@@ -43,24 +44,30 @@ async fn a_row_that_somebody_keeps_locked_stops_its_location_only() {
 
         // One of the first wave wants the row; the second wave comes while the first one waits for it.
         let first = (0..16).map(|number| (number, if number == 5 { "a" } else { "b" }));
-        let first =
-            join_all(first.map(async |(number, sku)| {
+        let first_is_over = AtomicBool::new(false);
+        let first = async {
+            let answers = join_all(first.map(async |(number, sku)| {
                 settle_at(&f.ledger, kept, &format!("r{number}"), confirm(&[(sku, 1)])).await
             }));
+            let answers = answers.await;
+            first_is_over.store(true, Ordering::Relaxed);
+            answers
+        };
         let later = async {
             eventually("a lock wait", ANSWER_MAX, async || somebody_locks(&observer).await).await;
             let second = join_all(
                 (0..16)
                     .map(async |number| settle_at(&f.ledger, kept, &format!("s{number}"), confirm(&[("b", 1)])).await),
             );
-            let innocent = join_all(
-                others.iter().map(async |location| settle_at(&f.ledger, location, "r", confirm(&[("a", 1)])).await),
-            );
+            let innocent = join_all(others.iter().map(async |location| {
+                let (took, settled) = settle_at(&f.ledger, location, "r", confirm(&[("a", 1)])).await;
+                (took, settled && !first_is_over.load(Ordering::Relaxed))
+            }));
             join(second, innocent).await
         };
         let (first, (second, innocent)) = join(first, later).await;
 
-        assert!(innocent.iter().all(|(took, settled)| *settled && *took < Duration::from_secs(1)), "{innocent:?}");
+        assert!(innocent.iter().all(|(_, in_time)| *in_time), "they did not wait for the row: {innocent:?}");
         let waves = [first, second].concat();
         assert!(waves.iter().all(|(took, _)| *took < ANSWER_MAX), "{waves:?}");
         let settled = waves.iter().filter(|(_, settled)| *settled).count();
@@ -91,14 +98,15 @@ async fn while_the_database_is_away_nobody_waits_for_the_waits_of_others() {
             settle_at(&ledger, &location, &format!("r{number}"), confirm(&[("a", 1)])).await
         }));
         assert!(answers.await.iter().all(|(_, settled)| !settled));
-        assert!(begun.elapsed() < Duration::from_secs(6), "all were answered after {:?}", begun.elapsed());
+        // One wait for a connection takes 3 s, and there are 32 batches.
+        assert!(begun.elapsed() < Duration::from_secs(15), "all were answered after {:?}", begun.elapsed());
 
-        // One may try again; the others are told at once.
+        // One may try again, and waits for its 3 s; the others are told at once.
         let begun = Instant::now();
         let answers = together((0..100).map(async |number: usize| {
             let name = format!("again {number}");
             settle_at(&ledger, &here(), &name, confirm(&[("a", 1)])).await;
-            begun.elapsed() < Duration::from_secs(1)
+            begun.elapsed() < Duration::from_millis(2500)
         }));
         assert_eq!(answers.await.iter().filter(|at_once| !**at_once).count(), 1);
         road.mend().await;
