@@ -48,29 +48,33 @@ pub(super) async fn open(config: &RedisConfig) -> Result<Pool, HoldsError> {
     Ok(pool)
 }
 
+/// Errors of the server that it answers before it executes anything.
+const REFUSED_BEFORE_EXECUTION: [&str; 12] = [
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "READONLY",
+    "TRYAGAIN",
+];
+
+/// Errors of fred that have no kind of their own, about a call which was not written to any connection: it was just lost, or the slot moved.
+const NEVER_WRITTEN: [&str; 2] = ["Failed to route command.", "Too many failed write attempts."];
+
 /// What an error means for the call.
 pub(super) fn error_of(error: &Error) -> HoldsError {
-    const REFUSED_BEFORE_EXECUTION: [&str; 12] = [
-        "ASK",
-        "BUSY",
-        "CLUSTERDOWN",
-        "LOADING",
-        "MASTERDOWN",
-        "MISCONF",
-        "MOVED",
-        "NOAUTH",
-        "NOREPLICAS",
-        "READONLY",
-        "TRYAGAIN",
-        "NOPERM",
-    ];
     let details = error.details();
+    let begins_with = |word: &str| details.split(' ').next() == Some(word);
     match error.kind() {
-        _ if details.starts_with("OOM") => HoldsError::Full,
-        _ if REFUSED_BEFORE_EXECUTION.iter().any(|prefix| details.starts_with(prefix)) => {
-            HoldsError::Unavailable(details.into())
-        }
-        // Never written to a connection.
+        _ if begins_with("OOM") => HoldsError::Full,
+        _ if REFUSED_BEFORE_EXECUTION.iter().any(|word| begins_with(word)) => HoldsError::Unavailable(details.into()),
+        _ if NEVER_WRITTEN.contains(&details) => HoldsError::Unavailable(details.into()),
         ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(details.into()),
         ErrorKind::IO
         | ErrorKind::Timeout
@@ -78,8 +82,16 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
         | ErrorKind::Tls
         | ErrorKind::Cluster
         | ErrorKind::Sentinel => HoldsError::OutcomeUnknown(details.into()),
+        // Besides what a server answers, fred has this kind for what it cannot tell: a channel that closed, say.
+        ErrorKind::Unknown if !is_reply(details) => HoldsError::OutcomeUnknown(details.into()),
         _ => HoldsError::Corrupt(details.into()),
     }
+}
+
+/// An error that a server answered begins with its code, in capitals.
+fn is_reply(details: &str) -> bool {
+    let code = details.split(' ').next().unwrap_or_default();
+    !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Refuses servers that would break a promise; says what weakens one.
@@ -118,4 +130,37 @@ pub(super) async fn check(client: &Client) -> Result<Vec<String>, HoldsError> {
 async fn setting(client: &Client, name: &str) -> Option<String> {
     let settings: HashMap<String, String> = client.config_get(name).await.ok()?;
     settings.get(name).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_tell_what_was_not_executed_from_what_may_have_been() {
+        for (kind, details, meaning) in [
+            (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", "full"),
+            (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", "not executed"),
+            (ErrorKind::Cluster, "MOVED 3999 127.0.0.1:6381", "not executed"),
+            (ErrorKind::Auth, "NOAUTH Authentication required.", "not executed"),
+            (ErrorKind::Backpressure, "Max queue length.", "not executed"),
+            (ErrorKind::Unknown, "Failed to route command.", "not executed"),
+            (ErrorKind::Unknown, "Too many failed write attempts.", "not executed"),
+            (ErrorKind::IO, "Connection closed.", "unknown"),
+            (ErrorKind::Timeout, "Request timed out.", "unknown"),
+            (ErrorKind::Unknown, "channel closed", "unknown"),
+            (ErrorKind::Unknown, "ERR user_script:1: corrupt record: r:1", "corrupt"),
+            (ErrorKind::InvalidArgument, "WRONGTYPE Operation against a key", "corrupt"),
+            (ErrorKind::Parse, "Invalid UTF-8 string.", "corrupt"),
+        ] {
+            let found = match error_of(&Error::new(kind, details)) {
+                HoldsError::Full => "full",
+                HoldsError::Unavailable(_) => "not executed",
+                HoldsError::OutcomeUnknown(_) => "unknown",
+                HoldsError::Corrupt(_) => "corrupt",
+                HoldsError::Unsuitable(_) => "unsuitable",
+            };
+            assert_eq!(found, meaning, "{details}");
+        }
+    }
 }
