@@ -27,7 +27,8 @@ mod tables;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sea_orm::{Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, Database, DatabaseConnection, DbErr};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::{
     Adjustment, Fingerprint, Lines, Location, Refusal, RequestId, ReservationId, Settlement, Shortage, Sku, StockRow,
@@ -116,7 +117,7 @@ pub enum LedgerError {
 pub struct LedgerConfig {
     /// `mysql://user:password@host:port/database` or `sqlite://file?mode=rwc`.
     pub url: String,
-    /// The most connections at a time.
+    /// The most connections at a time, 5 or more: some are the group commit's alone.
     pub connections_max: u32,
     /// The most intents that are in one queue, from the place that is taken for them to their answer.
     pub queue_max: usize,
@@ -133,6 +134,8 @@ struct Inner {
     dialect: Dialect,
     url: String,
     queues: Queues,
+    /// The connections that are left for all but batches. A batch must never wait behind them: it would take the database for away.
+    others: Semaphore,
 }
 
 impl Ledger {
@@ -150,7 +153,9 @@ impl Ledger {
         let batches = Batches { db: db.clone(), dialect, absence: Arc::default() };
         let at_once = dialect.batches_at_once(config.connections_max);
         let queues = Queues::start(dialect.queues(), config.queue_max, config.batch_max, at_once, &batches);
-        Ok(Self(Arc::new(Inner { db, dialect, url: config.url.clone(), queues })))
+        let of_batches = dialect.queues() * at_once;
+        let others = Semaphore::new((config.connections_max as usize).saturating_sub(of_batches).max(1));
+        Ok(Self(Arc::new(Inner { db, dialect, url: config.url.clone(), queues, others })))
     }
 
     /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
@@ -232,9 +237,12 @@ impl Ledger {
 
     /// The books of these skus, those that exist, each as of one instant.
     pub async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
+        let _connection = self.connection().await?;
         let mut books = Vec::new();
         for skus in skus.chunks(query::BOOKS_MAX) {
-            books.extend(self.repeated(|db| query::books(db, self.0.dialect, location, skus)).await?);
+            let some = query::books(&self.0.db, self.0.dialect, location, skus);
+            let some = tokio::time::timeout(query::BOOKS_WITHIN, some).await;
+            books.extend(some.map_err(|_| silent(query::BOOKS_WITHIN))??);
         }
         Ok(books)
     }
@@ -269,6 +277,15 @@ impl Ledger {
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
+        let _connection = self.connection().await?;
         repeat(Instant::now() + REPEAT_WITHIN, || work(&self.0.db)).await
+    }
+
+    /// Waits for one of the connections that batches do not need, as long as the pool itself would.
+    async fn connection(&self) -> Result<SemaphorePermit<'_>, DbErr> {
+        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.others.acquire()).await;
+        permit
+            .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?
+            .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 }

@@ -89,7 +89,7 @@ impl Batches {
                 groups.extend([group, second]);
                 continue;
             }
-            tracing::warn!(%location, intents = group.len(), cause = ?error, "a batch was given up");
+            tracing::warn!(location = location.as_str(), intents = group.len(), cause = ?error, "a batch was given up");
             answer_all(group, &error);
             if error.is_absence() {
                 answer_all(groups.into_iter().flatten(), &error);

@@ -1,12 +1,13 @@
 //! All that differs between MySQL and SQLite. The statements themselves are built by sea-orm, which leaves out what an engine does not
 //! know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in `migrate`.
 
+use std::io;
 use std::time::Duration;
 
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, Executor};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryTrait, RuntimeErr, Select,
     Statement,
@@ -18,17 +19,36 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection that was idle for this long is looked at before it is used: the server may have been restarted meanwhile.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 
-/// How long a statement waits for a lock, on both engines, in seconds.
-const LOCK_WAIT_SECS: u64 = 2;
+/// How long a statement waits for a lock, on both engines. Locks are held for milliseconds; a batch with one row that is held for longer is halved
+/// again and again, a wait each time.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// A connection that did not come to rest within this time after its use, a ping included, is closed. Otherwise one that was cut in the middle
+/// of an answer, or whose server vanished, would keep its place in the pool.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// Connections that nobody needs for this long are closed, before the server does it (`wait_timeout`).
+const IDLE: Duration = Duration::from_secs(20);
 
 /// Enough for every statement in all of its sizes.
 const STATEMENTS_KEPT: usize = 256;
 
 /// Read committed takes no gap locks, so that rows are locked one by one and in order. Strict mode never cuts what does not fit.
-const MYSQL_SESSION: [&str; 2] = [
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION innodb_lock_wait_timeout = 2, sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
-];
+/// `wait_timeout` ends the transaction, and with it the locks, of an instance that vanished without a word. `lock_wait_timeout` is about the locks
+/// that backups and changes of a table take.
+fn mysql_session() -> [String; 2] {
+    let lock_wait_secs = LOCK_WAIT.as_secs();
+    [
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".into(),
+        format!(
+            "SET SESSION wait_timeout = 30, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
+             sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+        ),
+    ]
+}
 
 /// The engine behind a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +84,28 @@ impl Dialect {
             .sqlx_logging(false)
             .map_sqlx_mysql_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT))
             .map_sqlx_mysql_pool_opts(|pool| {
-                pool.after_connect(|connection, _| {
-                    Box::pin(async move {
-                        for statement in MYSQL_SESSION {
-                            connection.execute(statement).await?;
-                        }
-                        Ok(())
+                pool.idle_timeout(IDLE)
+                    .max_lifetime(LIFETIME)
+                    .after_connect(|connection, _| {
+                        Box::pin(async move {
+                            for statement in mysql_session() {
+                                connection.execute(AssertSqlSafe(statement)).await?;
+                            }
+                            Ok(())
+                        })
                     })
-                })
+                    .after_release(|connection, _| {
+                        Box::pin(async move {
+                            let rested = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                            rested.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))?.map(|()| true)
+                        })
+                    })
             })
             .map_sqlx_sqlite_opts(|options| {
                 options
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(Duration::from_secs(LOCK_WAIT_SECS))
+                    .busy_timeout(LOCK_WAIT)
                     .statement_cache_capacity(STATEMENTS_KEPT)
             });
         options
@@ -85,7 +113,6 @@ impl Dialect {
 
     /// Connects once, without a pool, because a pool that cannot connect says only that it waited.
     pub(super) async fn probe(self, url: &str) -> Result<(), DbErr> {
-        use sqlx::Connection;
         let connection_error = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
         match self {
             Self::MySql => sqlx::MySqlConnection::connect(url)
@@ -115,10 +142,11 @@ impl Dialect {
         }
     }
 
-    /// How many batches of one queue commit at the same time. SQLite has one writer.
+    /// How many batches of one queue commit at the same time: at least two, so that a location whose batch waits does not hold up the
+    /// others of its queue. SQLite has one writer.
     pub(super) fn batches_at_once(self, connections_max: u32) -> usize {
         match self {
-            Self::MySql => (connections_max / 2).clamp(1, 4) as usize,
+            Self::MySql => (connections_max / 4).clamp(2, 4) as usize,
             Self::Sqlite => 1,
         }
     }

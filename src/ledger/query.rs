@@ -1,5 +1,7 @@
 //! Reading supply and the books, outside of any transaction.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::Condition;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
@@ -66,8 +68,11 @@ const BOOKS: &str = "SELECT sku, on_hand, \
     (SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM deductions WHERE location = stock.location AND sku = stock.sku) AS deducted \
     FROM stock WHERE location = ? AND sku IN (";
 
-/// The most skus of one statement: it reads every movement and deduction of theirs, and shall do so well within the time of a try.
+/// The most skus of one statement: it reads every movement and deduction of theirs.
 pub(super) const BOOKS_MAX: usize = 50;
+
+/// How long that may take: some hundred million of them.
+pub(super) const BOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The books of these skus, those that exist, as of one instant. At most `BOOKS_MAX`.
 pub(super) async fn books(

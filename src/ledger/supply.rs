@@ -1,6 +1,6 @@
 //! One transaction that changes supply: the rows and the movements that explain them.
 
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
 
 use super::change::Change;
 use super::dialect::Dialect;
@@ -24,7 +24,6 @@ pub(super) async fn apply(
     let before = movement::Entity::find()
         .filter(movement::Column::Location.eq(location.as_str()))
         .filter(movement::Column::RequestId.eq(request_id.as_str()))
-        .limit(1)
         .one(&transaction)
         .await?;
     if let Some(before) = before {
@@ -33,10 +32,12 @@ pub(super) async fn apply(
     }
     let now_micros = tables::now_micros(&transaction, dialect).await?;
 
-    let moved = match change.decide(&rows, now_micros) {
+    let mut moved = match change.decide(&rows, now_micros) {
         Ok(moved) => moved,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    // Two requests that create the same skus must meet at the first of them, not crosswise.
+    moved.sort_unstable_by(|one, other| one.sku.cmp(&other.sku));
 
     // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for its movement
     // would be wrong.

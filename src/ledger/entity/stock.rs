@@ -3,6 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use super::super::LedgerError;
+use crate::domain::stock::UNITS_MAX;
 use crate::domain::{Location, Sku, StockRow};
 
 #[derive(Clone, Debug, DeriveEntityModel)]
@@ -38,6 +39,10 @@ impl Model {
     pub(in crate::ledger) fn into_row(self) -> Result<(Sku, StockRow), LedgerError> {
         let sku =
             Sku::parse(&self.sku).map_err(|broken| LedgerError::Corrupt(format!("sku {:?} {broken}", self.sku)))?;
+        // Arithmetic rests on these bounds.
+        if [self.on_hand, self.floor].iter().any(|units| units.unsigned_abs() > UNITS_MAX.unsigned_abs()) {
+            return Err(LedgerError::Corrupt(format!("stock of {sku:?} is beyond ±{UNITS_MAX}")));
+        }
         Ok((sku, StockRow { version: self.version, on_hand: self.on_hand, floor: self.floor, retired: self.retired }))
     }
 }

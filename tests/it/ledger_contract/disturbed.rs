@@ -120,6 +120,60 @@ async fn while_the_database_is_away_nobody_waits_for_the_waits_of_others() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fell_silent_are_replaced() {
+    run(database::mysql().await, async |f: &Fixture| {
+        f.stock(&[("a", 1000)]).await;
+        let (road, url) = Road::to_database(&f.database.url).await;
+        let ledger = Ledger::connect(&LedgerConfig { url, ..config(&f.database) }).await.unwrap();
+        let locations = [here(), Location::parse("there").unwrap()];
+        let use_all = async |name: &str| {
+            let reads = together((0..20).map(|_| ledger.rows(&locations[0], &[])));
+            let settles = together(
+                locations.iter().map(async |location| settle_at(&ledger, location, name, Intent::Cancel).await.1),
+            );
+            join(reads, settles).await.1
+        };
+        assert_eq!(use_all("before").await, [true, true]);
+        road.silence();
+        use_all("silent").await;
+        eventually("it heals by itself", Duration::from_secs(30), async || use_all("after").await == [true, true])
+            .await;
+        let closed = tokio::time::timeout(ANSWER_MAX, ledger.close()).await;
+        closed.expect("no connection is kept").unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_changes_behind_one_lock_does_not_stop_confirms_elsewhere() {
+    run(database::mysql().await, async |f: &Fixture| {
+        let there = Location::parse("there").unwrap();
+        for location in [here(), there.clone()] {
+            f.ledger.set_stock(&location, &request("q"), &[target("a", 100)]).await.unwrap().unwrap();
+        }
+        let (keeper, observer) = (f.database.connect().await, f.database.connect().await);
+        let keeping = keeper.begin().await.unwrap();
+        keeping.execute_unprepared("UPDATE stock SET floor = 1 WHERE location = 'here'").await.unwrap();
+        let crowd = join_all((0..50).map(async |number| {
+            let change = [adjustment("a", 1)];
+            f.ledger.adjust_stock(&here(), &request(&format!("q{number}")), "receipt", &change).await.is_ok()
+        }));
+        let elsewhere = async {
+            eventually("a lock wait", ANSWER_MAX, async || somebody_locks(&observer).await).await;
+            let mut settled = Vec::new();
+            for number in 0..10 {
+                settled.push(settle_at(&f.ledger, &there, &format!("r{number}"), confirm(&[("a", 1)])).await.1);
+            }
+            keeping.rollback().await.unwrap();
+            settled
+        };
+        let (_, settled) = join(crowd, elsewhere).await;
+        assert_eq!(settled, [true; 10]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_location_outlives_a_batch_that_panicked() {
     let service = Instance::embedded().env("FAILPOINTS", "ledger-before-commit=1*panic").start();

@@ -1,6 +1,9 @@
-//! A TCP connection to a server that a test can cut.
+//! A TCP connection to a server that a test can cut or let fall silent.
+
+use std::future::pending;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A way to the server that can be cut and mended.
@@ -8,6 +11,7 @@ pub(crate) struct Road {
     server: String,
     port: u16,
     traffic: Option<JoinSet<()>>,
+    silence: watch::Sender<()>,
 }
 
 impl Road {
@@ -15,7 +19,8 @@ impl Road {
     pub(crate) async fn to_database(url: &str) -> (Self, String) {
         let (user, place) = url.split_once('@').expect("a user");
         let (server, schema) = place.split_once('/').expect("a schema");
-        let mut road = Self { server: server.to_owned(), port: 0, traffic: None };
+        let silence = watch::Sender::new(());
+        let mut road = Self { server: server.to_owned(), port: 0, traffic: None, silence };
         road.mend().await;
         let url = format!("{user}@127.0.0.1:{}/{schema}", road.port);
         (road, url)
@@ -24,21 +29,29 @@ impl Road {
     pub(crate) async fn mend(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free");
         self.port = listener.local_addr().expect("it listens").port();
-        let server = self.server.clone();
+        let (server, silence) = (self.server.clone(), self.silence.clone());
         let mut traffic = JoinSet::new();
         traffic.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (mut client, _) = listener.accept().await.expect("accepts");
-                let server = server.clone();
+                let (server, mut silence) = (server.clone(), silence.subscribe());
                 connections.spawn(async move {
                     let mut server = TcpStream::connect(server).await.expect("the server is there");
-                    // Its end, whatever it is, is an end.
-                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    tokio::select! {
+                        // Its end, whatever it is, is an end.
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = silence.changed() => pending().await,
+                    }
                 });
             }
         });
         self.traffic = Some(traffic);
+    }
+
+    /// From now on nothing goes over the connections that there are, and nobody is told, as when a host vanishes. New ones work.
+    pub(crate) fn silence(&self) {
+        self.silence.send_replace(());
     }
 
     pub(crate) async fn cut(&mut self) {
