@@ -44,7 +44,8 @@ pub enum AppError {
 }
 
 /// Serves on `listener` until `shutdown`; then, within the grace period: not serving, stop accepting, finish calls, stop background
-/// work, close the ledger, which flushes what waits there, close the holds' store.
+/// work, close the ledger, which flushes what waits there, close the holds' store. A `shutdown` that comes while the stores are being opened
+/// ends that at once.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
     let address = listener.local_addr().map_err(AppError::Listen)?;
     tracing::info!("{}", config.mode());
@@ -52,14 +53,18 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         tracing::warn!("{warning}");
     }
 
-    let ledger = open_ledger(&config.ledger).await?;
-    let redis = open_redis(&config).await?;
+    let mut shutdown = pin!(shutdown);
+    let open = async { Ok((open_ledger(&config.ledger).await?, open_redis(&config).await?)) };
+    let (ledger, redis) = tokio::select! {
+        opened = open => opened?,
+        () = &mut shutdown => return Ok(()),
+    };
     let holds: Arc<dyn Holds> = match &redis {
         Some(redis) => redis.clone(),
         None => Arc::new(EmbeddedHolds::new(config.retention, system_clock())),
     };
     let service = Arc::new(Service::new(holds, ledger.clone(), config.limits));
-    let tasks = Tasks::start(service.clone(), config.tasks);
+    let tasks = Tasks::start(&service, &config.tasks);
     let (health, health_server) = Health::follow(service.clone()).await;
 
     let calls = Calls::new(&config.calls);

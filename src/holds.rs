@@ -49,9 +49,9 @@ pub enum Command {
         /// Take an expired reservation's stock again.
         reacquire: bool,
     },
-    /// `Held` or `Expired` becomes `Cancelled`, and waits in `unsettled` for its settlement.
+    /// `Held` or `Expired` becomes `Cancelled`, as does what was never seen, and waits in `unsettled` for its settlement.
     ///
-    /// `Accepted`: cancelled, or confirming and unchanged: the ledger must decide. Refusals: `NotFound`, `Ended` (confirmed or rejected).
+    /// `Accepted`: cancelled, or confirming and unchanged: the ledger must decide. Refusal: `Ended` (confirmed or rejected).
     Cancel {
         /// The reservation.
         id: ReservationId,
@@ -72,8 +72,8 @@ pub enum Command {
     },
     /// Tells the store the ledger's final word. It overrides whatever the store has for the id, releases what is live, and pushes the rows.
     ///
-    /// `Accepted`. Refusal: `Missing` names lines of the stored reservation without a row here: dropping a hold whose deduction is not in
-    /// the register would make its units free twice. A `Cancelled` settlement deducts nothing and needs no rows.
+    /// `Accepted`. Refusal: `Missing` names lines of the settlement or of the stored reservation without a row here: dropping a hold whose deduction is
+    /// not in the register would make its units free twice. A `Cancelled` settlement deducts nothing and needs no rows.
     Settle {
         /// The final word.
         settlement: Settlement,
@@ -82,7 +82,7 @@ pub enum Command {
     },
     /// Updates registers whose version is older. Answers `Pushed`.
     Push {
-        /// What the ledger has; no row removes the register.
+        /// What the ledger has, each sku once; no row removes the register.
         rows: Rows,
     },
     /// Replaces one register whatever its version, if it is still the one that was judged. Answers `Pushed`.
@@ -134,7 +134,8 @@ pub enum Command {
     /// Reclaims overdue holds, a bounded number. Answers `Swept`.
     Sweep,
     /// Takes up to `limit` confirming or cancelled reservations that nobody touched for `grace_ms` although they wait in `unsettled`, and marks
-    /// them as touched now, so that nobody else takes them meanwhile. Entries of others are stale and go. Answers `Claimed`.
+    /// them as touched now, so that nobody else takes them meanwhile. One that was touched in the future, before the store's clock went back, is
+    /// taken too. Entries of others are stale and go. Answers `Claimed`.
     Claim {
         /// At most so many.
         limit: usize,
@@ -268,7 +269,7 @@ pub const RECLAIM_LINES_MAX: usize = 200;
 #[async_trait]
 pub trait Holds: Send + Sync + 'static {
     /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. After an error any
-    /// number of them may have been applied, unless it is `Unavailable`.
+    /// number of them may have been applied, unless it is `Unavailable` or `Full`.
     async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError>;
 
     /// Answers if the store is there.

@@ -1,20 +1,24 @@
 //! Background work: sweeping, recovery, sync and reconciliation, each on its own timer, over all locations. Every run is idempotent, safe on
-//! every instance at once, and uses the same code as live calls (`service`).
+//! every instance at once, may be cut at any point, and uses the same code as live calls (`service`).
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::domain::Location;
 use crate::service::{Error, Service};
 
 /// How many locations a task works on at the same time.
 const LOCATIONS_AT_ONCE: usize = 8;
+
+/// Comparing everything is heavy on the database, and in no hurry.
+const RECONCILED_AT_ONCE: usize = 1;
 
 /// How often each task runs.
 #[derive(Clone, Debug)]
@@ -32,83 +36,106 @@ pub struct TasksConfig {
 }
 
 /// The running tasks.
-pub struct Tasks {
-    running: JoinSet<()>,
-    stop: CancellationToken,
-}
+pub struct Tasks(JoinSet<()>);
 
 impl Tasks {
     /// Starts all tasks. Each runs for the first time after its own period.
-    pub fn start(service: Arc<Service>, config: TasksConfig) -> Self {
-        let mut tasks = Self { running: JoinSet::new(), stop: CancellationToken::new() };
-        tasks.every("sweep", config.sweep_every, &service, |service, location| async move {
+    pub fn start(service: &Arc<Service>, config: &TasksConfig) -> Self {
+        let mut tasks = Self(JoinSet::new());
+        tasks.every("sweep", config.sweep_every, LOCATIONS_AT_ONCE, service, |service, location| async move {
             let reclaimed = service.sweep(&location).await?;
             if reclaimed > 0 {
-                tracing::debug!(%location, reclaimed, "reclaimed expired holds");
+                tracing::debug!(location = location.as_str(), reclaimed, "reclaimed expired holds");
             }
             Ok(())
         });
         let grace = config.recover_grace;
-        tasks.every("recover", config.recover_every, &service, move |service, location| async move {
+        tasks.every("recover", config.recover_every, LOCATIONS_AT_ONCE, service, move |service, location| async move {
             let recovered = service.recover(&location, grace).await?;
             if recovered.finished + recovered.failed > 0 {
-                tracing::info!(%location, recovered.finished, recovered.failed, "recovered reservations");
+                let (finished, failed) = (recovered.finished, recovered.failed);
+                tracing::info!(location = location.as_str(), finished, failed, "recovered reservations");
             }
             Ok(())
         });
-        tasks.every("sync", config.sync_every, &service, |service, location| async move {
+        tasks.every("sync", config.sync_every, LOCATIONS_AT_ONCE, service, |service, location| async move {
             let behind = service.sync(&location).await?;
             if behind > 0 {
-                tracing::info!(%location, behind, "pushed stock rows that the holds' store did not have");
+                tracing::info!(
+                    location = location.as_str(),
+                    behind,
+                    "pushed stock rows that the holds' store did not have"
+                );
             }
             Ok(())
         });
-        tasks.every("reconcile", config.reconcile_every, &service, |service, location| async move {
+        tasks.every("reconcile", config.reconcile_every, RECONCILED_AT_ONCE, service, |service, location| async move {
             let report = service.reconcile(&location, false).await?;
-            for finding in &report.findings {
-                tracing::warn!(%location, ?finding, "reconcile found a difference");
-            }
-            tracing::info!(%location, skus = report.sku_count, reservations = report.reservation_count, findings = report.finding_count, repaired = report.repaired_count, "reconciled");
+            tracing::info!(
+                location = location.as_str(),
+                skus = report.sku_count,
+                reservations = report.reservation_count,
+                findings = report.finding_count,
+                repaired = report.repaired_count,
+                "reconciled"
+            );
             Ok(())
         });
         tasks
     }
 
-    fn every<F, R>(&mut self, name: &'static str, period: Duration, service: &Arc<Service>, work: F)
+    /// A location whose run takes longer than the period holds up neither the others nor itself: its next run waits for the next period.
+    fn every<F, R>(&mut self, name: &'static str, period: Duration, at_once: usize, service: &Arc<Service>, work: F)
     where
-        F: Fn(Arc<Service>, Location) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), Error>> + Send,
+        F: Fn(Arc<Service>, Location) -> R + Send + 'static,
+        R: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let (service, stop) = (Arc::clone(service), self.stop.clone());
-        self.running.spawn(async move {
+        let service = Arc::clone(service);
+        self.0.spawn(async move {
             let mut timer = interval_at(Instant::now() + period, period);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let places = Arc::new(Semaphore::new(at_once));
+            let (mut runs, mut running) = (JoinSet::new(), HashSet::new());
             // Those of the last time serve when the ledger is away: sweeping does not need it.
             let mut locations = Vec::new();
-            while stop.run_until_cancelled(timer.tick()).await.is_some() {
-                match service.locations().await {
-                    Ok(found) => locations = found,
-                    Err(error) => tracing::warn!(task = name, ?error, "the locations could not be read"),
-                }
-                // One location that is slow must not keep the others waiting.
-                let todo = locations.iter().take_while(|_| !stop.is_cancelled());
-                let runs = futures::stream::iter(todo).for_each_concurrent(LOCATIONS_AT_ONCE, |location| {
-                    // A panic ends this run only; the panic hook has logged it.
-                    let run = AssertUnwindSafe(work(Arc::clone(&service), location.clone())).catch_unwind();
-                    async move {
-                        if let Ok(Err(error)) = run.await {
-                            tracing::warn!(task = name, %location, ?error, "a background task failed; it runs again");
+            loop {
+                tokio::select! {
+                    Some(Ok(location)) = runs.join_next() => drop(running.remove(&location)),
+                    _ = timer.tick() => {
+                        match service.locations().await {
+                            Ok(found) => locations = found,
+                            Err(error) => tracing::warn!(task = name, ?error, "the locations could not be read"),
+                        }
+                        for location in &locations {
+                            if running.insert(location.clone()) {
+                                let work = work(Arc::clone(&service), location.clone());
+                                runs.spawn(run(name, Arc::clone(&places), location.clone(), work));
+                            }
                         }
                     }
-                });
-                runs.await;
+                }
             }
         });
     }
 
-    /// Stops all tasks, each at the end of the locations it is at.
+    /// Ends all tasks, wherever they are: others, or the next start, go on from there.
     pub async fn stop(mut self) {
-        self.stop.cancel();
-        while self.running.join_next().await.is_some() {}
+        self.0.shutdown().await;
     }
+}
+
+/// Runs once for one location, when there is a place, and answers the location.
+async fn run(
+    task: &'static str,
+    places: Arc<Semaphore>,
+    location: Location,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Location {
+    // It is never closed.
+    let _place = places.acquire().await;
+    // A panic ends this run only; the panic hook has logged it.
+    if let Ok(Err(error)) = AssertUnwindSafe(work).catch_unwind().await {
+        tracing::warn!(task, location = location.as_str(), ?error, "a background task failed; it runs again");
+    }
+    location
 }

@@ -41,11 +41,6 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// True if a confirm of these lines is the one that was settled here.
-    pub fn confirms(&self, reserved: Option<Fingerprint>, confirmed: Option<Fingerprint>) -> bool {
-        self.outcome == Outcome::Confirmed && self.reserved == reserved && self.confirmed == confirmed
-    }
-
     /// The reservation as far as the ledger alone knows it.
     pub fn into_reservation(self) -> Reservation {
         Reservation {

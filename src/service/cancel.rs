@@ -1,5 +1,5 @@
-//! Cancel: what is held is free at once; then the settlement; then the answer. Where the holds' store cannot decide (confirming, or nothing
-//! known) the settlement comes first.
+//! Cancel: what is held is free at once, and from then on the cancel is completed whatever happens; then the settlement; then the answer. Where a
+//! confirm has begun the ledger decides which of the two came first, so the settlement comes first.
 
 use fail::fail_point;
 
@@ -12,11 +12,11 @@ impl Service {
     /// Gives the stock back for good. An id never seen is remembered as cancelled.
     ///
     /// # Errors
-    /// Refused: `Confirmed`. `OutcomeUnknown`: what was held is free, the cancel will be settled; repeat to be sure.
+    /// Refused: `Confirmed`. `OutcomeUnknown`: repeat to be sure; what was not confirming is free, and its cancel will be settled.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
         let place = self.ledger.place(location)?;
         let reservation = match self.apply(location, Command::Cancel { id: id.clone() }).await? {
-            Reply::Accepted(_) | Reply::NotFound => {
+            Reply::Accepted(_) => {
                 fail_point!("cancel-released", |_| std::process::abort());
                 self.settle_cancel(place, location, id).await?
             }

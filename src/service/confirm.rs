@@ -7,7 +7,7 @@ use fail::fail_point;
 
 use super::final_word::ended;
 use super::{Error, LatePolicy, Service, unexpected};
-use crate::domain::{Fingerprint, Lines, Location, Outcome, Refusal, Reservation, ReservationId, Shortage, State};
+use crate::domain::{Fingerprint, Lines, Location, Refusal, Reservation, ReservationId, Shortage, State};
 use crate::holds::{Command, Reply};
 use crate::ledger::{Intent, Place};
 
@@ -72,18 +72,17 @@ impl Service {
         let word = verdict.settlement;
         let told = self.settle(location, word.clone(), verdict.rows).await;
         if let Err(error) = &told {
-            tracing::warn!(%location, reservation_id = %begun.id, ?error, "a settled reservation is not settled in the holds' store yet; recovery does it");
+            tracing::warn!(
+                location = location.as_str(),
+                reservation_id = begun.id.as_str(),
+                ?error,
+                "a settled reservation is not settled in the holds' store yet; recovery does it"
+            );
         }
         fail_point!("confirm-settled", |_| std::process::abort());
-        match word.outcome {
-            Outcome::Confirmed if word.confirms(begun.reserved, begun.confirmed) => {
-                let Reservation { create_ms, expire_ms, .. } = begun;
-                Ok(told.unwrap_or_else(|_| Reservation { create_ms, expire_ms, ..word.into_reservation() }))
-            }
-            Outcome::Confirmed => Err(Refusal::ConfirmMismatch(begun.id).into()),
-            Outcome::Cancelled => Err(Refusal::Cancelled(begun.id).into()),
-            Outcome::Rejected => Err(Refusal::Rejected(begun.id, verdict.shortages).into()),
-        }
+        let Reservation { id, create_ms, expire_ms, .. } = begun;
+        let word = told.unwrap_or_else(|_| Reservation { create_ms, expire_ms, ..word.into_reservation() });
+        answer(Some(word), begun.confirmed, Refusal::Rejected(id, verdict.shortages))
     }
 
     /// Ends a reservation whose stock could not be taken again, and answers what stands. It is settled before it is answered: otherwise a stray
@@ -102,7 +101,7 @@ impl Service {
     }
 }
 
-/// The answer to a confirm that could not begin: the ledger's word if there is one, else the refusal.
+/// The answer to a confirm: the ledger's word if there is one, else the refusal.
 fn answer(word: Option<Reservation>, wanted: Option<Fingerprint>, refusal: Refusal) -> Result<Reservation, Error> {
     let Some(word) = word else { return Err(refusal.into()) };
     Err(match word.state {

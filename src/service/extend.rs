@@ -2,7 +2,7 @@
 
 use super::final_word::ended;
 use super::{Error, LatePolicy, Service, refused};
-use crate::domain::{Location, Refusal, Reservation, ReservationId};
+use crate::domain::{Location, Refusal, Reservation, ReservationId, State};
 use crate::holds::{Command, Reply};
 
 impl Service {
@@ -18,19 +18,37 @@ impl Service {
         expire_ms: u64,
         late: LatePolicy,
     ) -> Result<Reservation, Error> {
-        let lifetime = self.limits.lifetime_max;
-        let command = Command::Extend {
-            id: id.clone(),
-            expire_ms,
-            lifetime_ms: lifetime.as_millis() as u64,
-            reacquire: late == LatePolicy::Reacquire,
+        let reservation = self.extend_or_revive(location, &id, expire_ms, false).await?;
+        // What the ledger ended while the holds' store could not be told must not come back to life, so it is asked first.
+        let reservation = match late {
+            LatePolicy::Reacquire if reservation.state == State::Expired => {
+                self.extend_or_revive(location, &id, expire_ms, true).await?
+            }
+            _ => reservation,
         };
-        let reservation = match self.apply_filling(location, command).await? {
-            Reply::Accepted(reservation) | Reply::Ended(reservation) => self.known(location, reservation).await?,
-            Reply::NotFound => match self.final_word(location, &id).await? {
-                Some(word) => word,
-                None => return Err(Refusal::ReservationNotFound(id).into()),
-            },
+        match ended(&reservation) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(reservation),
+        }
+    }
+
+    /// The reservation after one try to extend it, as both stores know it; ended if it was not extended.
+    async fn extend_or_revive(
+        &self,
+        location: &Location,
+        id: &ReservationId,
+        expire_ms: u64,
+        reacquire: bool,
+    ) -> Result<Reservation, Error> {
+        let lifetime = self.limits.lifetime_max;
+        let lifetime_ms = lifetime.as_millis() as u64;
+        let command = Command::Extend { id: id.clone(), expire_ms, lifetime_ms, reacquire };
+        match self.apply_filling(location, command).await? {
+            Reply::Accepted(reservation) | Reply::Ended(reservation) => self.known(location, reservation).await,
+            Reply::NotFound => {
+                let word = self.final_word(location, id).await?;
+                word.ok_or_else(|| Refusal::ReservationNotFound(id.clone()).into())
+            }
             Reply::BeyondLifetime(latest_ms) => {
                 let latest = humantime::format_rfc3339_millis(
                     std::time::UNIX_EPOCH + std::time::Duration::from_millis(latest_ms),
@@ -38,13 +56,9 @@ impl Service {
                 let lifetime = humantime::format_duration(lifetime);
                 let description =
                     format!("must be at most {latest}: a reservation lasts at most {lifetime} from its creation");
-                return Err(Refusal::invalid("expire_time", description).into());
+                Err(Refusal::invalid("expire_time", description).into())
             }
-            reply => return Err(refused(reply)),
-        };
-        match ended(&reservation) {
-            Some(refusal) => Err(refusal.into()),
-            None => Ok(reservation),
+            reply => Err(refused(reply)),
         }
     }
 }

@@ -35,15 +35,25 @@ impl Service {
         let Some(settlement) = self.ledger.settlements(location, std::slice::from_ref(id)).await?.pop() else {
             return Ok(None);
         };
-        let skus: Vec<_> = settlement.lines.skus().cloned().collect();
-        let rows = self.ledger.rows(location, &skus).await?;
-        Ok(Some(match self.settle(location, settlement.clone(), rows).await {
+        Ok(Some(match self.tell(location, settlement.clone()).await {
             Ok(reservation) => reservation,
             Err(error) => {
-                tracing::warn!(%location, reservation_id = %id, ?error, "the holds' store was not told of a settlement; it will be when it is asked again");
+                tracing::warn!(
+                    location = location.as_str(),
+                    reservation_id = id.as_str(),
+                    ?error,
+                    "the holds' store was not told of a settlement; it will be when it is asked again"
+                );
                 settlement.into_reservation()
             }
         }))
+    }
+
+    /// Tells the holds' store a final word that was read from the ledger.
+    pub(super) async fn tell(&self, location: &Location, settlement: Settlement) -> Result<Reservation, Error> {
+        let skus: Vec<_> = settlement.lines.skus().cloned().collect();
+        let rows = self.ledger.rows(location, &skus).await?;
+        self.settle(location, settlement, rows).await
     }
 
     /// A reservation as both stores know it. What a caller is told of an end must stay true, and the holds' store may have forgotten: only what it

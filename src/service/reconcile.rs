@@ -56,28 +56,16 @@ pub enum FindingKind {
     Books,
 }
 
-impl ReconcileReport {
-    fn add(&mut self, finding: Finding) {
-        self.finding_count += 1;
-        self.repaired_count += usize::from(finding.repaired);
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
-        }
-    }
-}
-
 impl Service {
     /// Compares registers with rows, held counters with live holds, live holds with settlements, and the ledger's books with each other.
     /// Repairs all but the books, unless `validate_only`.
     pub async fn reconcile(&self, location: &Location, validate_only: bool) -> Result<ReconcileReport, Error> {
-        let run = Run { service: self, location, repair: !validate_only };
-        let mut report = ReconcileReport::default();
-        // Holds that the ledger has settled come first: settling them changes registers and counters.
-        run.compare_live_holds(&mut report).await?;
-        let counters = run.compare_registers(&mut report).await?;
-        run.compare_held(counters, &mut report).await?;
-        run.compare_books(&mut report).await?;
-        Ok(report)
+        let mut run = Run { service: self, location, repair: !validate_only, report: ReconcileReport::default() };
+        match run.compare_all().await {
+            Ok(()) => Ok(run.report),
+            Err(error) if run.report.repaired_count > 0 => Err(error.once_begun()),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -85,9 +73,28 @@ struct Run<'a> {
     service: &'a Service,
     location: &'a Location,
     repair: bool,
+    report: ReconcileReport,
 }
 
 impl Run<'_> {
+    async fn compare_all(&mut self) -> Result<(), Error> {
+        // Holds that the ledger has settled come first: settling them changes registers and counters.
+        self.compare_live_holds().await?;
+        let counters = self.compare_registers().await?;
+        self.compare_held(counters).await?;
+        self.compare_books().await
+    }
+
+    /// Logs a finding and reports it: should the run fail later, the log has what was repaired before.
+    fn add(&mut self, finding: Finding) {
+        tracing::warn!(location = self.location.as_str(), ?finding, "reconcile found a difference");
+        self.report.finding_count += 1;
+        self.report.repaired_count += usize::from(finding.repaired);
+        if self.report.findings.len() < FINDINGS_MAX {
+            self.report.findings.push(finding);
+        }
+    }
+
     async fn apply(&self, command: Command) -> Result<Reply, Error> {
         self.service.apply(self.location, command).await
     }
@@ -101,14 +108,14 @@ impl Run<'_> {
     }
 
     /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was rewound.
-    async fn compare_live_holds(&self, report: &mut ReconcileReport) -> Result<(), Error> {
+    async fn compare_live_holds(&mut self) -> Result<(), Error> {
         let (mut page, mut after) = self.live(None).await?;
         loop {
-            report.reservation_count += page.len();
+            self.report.reservation_count += page.len();
             let held = page.into_iter().filter(|reservation| reservation.state == State::Held);
             let ids: Vec<_> = held.map(|reservation| reservation.id).collect();
             for settlement in self.service.ledger.settlements(self.location, &ids).await? {
-                self.compare_settled(settlement, report).await?;
+                self.compare_settled(settlement).await?;
             }
             if after.is_none() {
                 return Ok(());
@@ -117,20 +124,20 @@ impl Run<'_> {
         }
     }
 
-    async fn compare_settled(&self, settlement: Settlement, report: &mut ReconcileReport) -> Result<(), Error> {
-        let id = settlement.id;
+    async fn compare_settled(&mut self, settlement: Settlement) -> Result<(), Error> {
+        let id = settlement.id.clone();
         // It may have been confirmed and settled since the page was read.
         let now = self.apply(Command::Get { id: id.clone() }).await?;
         if matches!(now, Reply::Accepted(reservation) if reservation.state == State::Held) {
             let description = format!("is held, although the ledger has it as {:?}", settlement.outcome);
-            let repaired = self.repair && self.service.final_word(self.location, &id).await?.is_some();
-            report.add(Finding { kind: FindingKind::Settled, sku: None, id: Some(id), description, repaired });
+            let repaired = self.repair && self.service.tell(self.location, settlement).await.is_ok();
+            self.add(Finding { kind: FindingKind::Settled, sku: None, id: Some(id), description, repaired });
         }
         Ok(())
     }
 
     /// Answers the held counters of all skus that have a register or a counter.
-    async fn compare_registers(&self, report: &mut ReconcileReport) -> Result<BTreeMap<Sku, Held>, Error> {
+    async fn compare_registers(&mut self) -> Result<BTreeMap<Sku, Held>, Error> {
         let (mut all, mut cursor) = (BTreeMap::new(), String::new());
         loop {
             let skus = match self.apply(Command::Skus { cursor }).await? {
@@ -142,11 +149,11 @@ impl Run<'_> {
             };
             let new: BTreeSet<_> = skus.into_iter().filter(|sku| !all.contains_key(sku)).collect();
             for chunk in new.into_iter().collect::<Vec<_>>().chunks(PAGE_MAX) {
-                let counters = self.compare_some_registers(chunk, report).await?;
+                let counters = self.compare_some_registers(chunk).await?;
                 all.extend(chunk.iter().cloned().zip(counters));
             }
             if cursor.is_empty() {
-                report.sku_count = all.len();
+                self.report.sku_count = all.len();
                 return Ok(all);
             }
         }
@@ -159,7 +166,7 @@ impl Run<'_> {
         }
     }
 
-    async fn compare_some_registers(&self, skus: &[Sku], report: &mut ReconcileReport) -> Result<Vec<Held>, Error> {
+    async fn compare_some_registers(&mut self, skus: &[Sku]) -> Result<Vec<Held>, Error> {
         // The registers are read before the rows: a register that is ahead of a row read later is truly ahead.
         let before = self.counters(skus).await?;
         let rows = self.service.ledger.rows(self.location, skus).await?;
@@ -180,13 +187,13 @@ impl Run<'_> {
             let repair = Command::ReplaceRegister { sku: sku.clone(), judged: Some(judged), row };
             let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
             let description = format!("the register has {found}; the ledger has {expected}");
-            report.add(Finding { kind: FindingKind::Register, sku: Some(sku), id: None, description, repaired });
+            self.add(Finding { kind: FindingKind::Register, sku: Some(sku), id: None, description, repaired });
         }
         Ok(before.into_iter().map(|(_, held)| held).collect())
     }
 
     /// The counters were read before the holds are summed: one that did not change since is judged by a sum that is true.
-    async fn compare_held(&self, counters: BTreeMap<Sku, Held>, report: &mut ReconcileReport) -> Result<(), Error> {
+    async fn compare_held(&mut self, counters: BTreeMap<Sku, Held>) -> Result<(), Error> {
         let (mut sums, mut seen) = (BTreeMap::<Sku, i64>::new(), HashSet::new());
         let (mut page, mut after) = self.live(None).await?;
         loop {
@@ -213,12 +220,12 @@ impl Run<'_> {
             let repair = Command::ReplaceHeld { sku: sku.clone(), judged, units };
             let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
             let description = format!("held is {}; the live holds have {units}", judged.units);
-            report.add(Finding { kind: FindingKind::Held, sku: Some(sku), id: None, description, repaired });
+            self.add(Finding { kind: FindingKind::Held, sku: Some(sku), id: None, description, repaired });
         }
         Ok(())
     }
 
-    async fn compare_books(&self, report: &mut ReconcileReport) -> Result<(), Error> {
+    async fn compare_books(&mut self) -> Result<(), Error> {
         let mut after: Option<Sku> = None;
         loop {
             let rows = self.service.ledger.list_rows(self.location, after.as_ref(), PAGE_MAX as u64).await?;
@@ -232,7 +239,7 @@ impl Run<'_> {
                     "on_hand is {on_hand}; movements {moved} less deductions {deducted} are {}",
                     moved - deducted
                 );
-                report.add(Finding {
+                self.add(Finding {
                     kind: FindingKind::Books,
                     sku: Some(book.sku),
                     id: None,

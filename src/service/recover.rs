@@ -11,8 +11,11 @@ use crate::holds::{Command, Reply};
 /// How many reservations are finished at the same time: one group commit's worth.
 const CLAIMED_MAX: usize = 100;
 
-/// Commands of one sweep: some 200,000 holds. The next one goes on.
+/// Commands of one sweep: some 200,000 holds of one line. The next one goes on.
 const SWEEPS_MAX: usize = 1000;
+
+/// Claims of one recovery. The next one goes on.
+const CLAIMS_MAX: usize = 1000;
 
 /// What recovery did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ impl Service {
     /// Finishes reservations that nobody touched for `grace` although their settlement may be missing: rolls confirms forward, settles cancels.
     pub async fn recover(&self, location: &Location, grace: Duration) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
-        loop {
+        for _ in 0..CLAIMS_MAX {
             let claim = Command::Claim { limit: CLAIMED_MAX, grace_ms: grace.as_millis() as u64 };
             let claimed = match self.apply(location, claim).await? {
                 Reply::Claimed(claimed) => claimed,
@@ -40,14 +43,15 @@ impl Service {
                     Ok(_) | Err(Error::Refused(_)) => recovered.finished += 1,
                     Err(error) => {
                         recovered.failed += 1;
-                        tracing::warn!(%location, ?error, "a reservation could not be settled yet");
+                        tracing::warn!(location = location.as_str(), ?error, "a reservation could not be settled yet");
                     }
                 }
             }
             if last || recovered.failed > 0 {
-                return Ok(recovered);
+                break;
             }
         }
+        Ok(recovered)
     }
 
     async fn finish(&self, location: &Location, reservation: Reservation) -> Result<Reservation, Error> {

@@ -26,7 +26,12 @@ impl Service {
             // Not further back than the overlap covers.
             Some(synced) if synced <= mark + OVERLAP_MICROS => synced.min(mark) - OVERLAP_MICROS,
             Some(synced) => {
-                tracing::warn!(%location, synced, mark, "the database's clock went back, as after a failover: pushing all rows");
+                tracing::warn!(
+                    location = location.as_str(),
+                    synced,
+                    mark,
+                    "the database's clock went back, as after a failover: pushing all rows"
+                );
                 0
             }
             None => 0,

@@ -135,19 +135,32 @@ impl Step<'_> {
     }
 
     fn cancel(&mut self, id: &ReservationId) -> Reply {
-        let Some(mut record) = self.addressed(id) else { return Reply::NotFound };
-        match record.state {
-            State::Confirming | State::Cancelled => return Reply::Accepted(record),
-            State::Confirmed | State::Rejected => return Reply::Ended(record),
-            State::Held | State::Expired => {}
+        let record = self.addressed(id);
+        match record {
+            Some(record) if matches!(record.state, State::Confirming | State::Cancelled) => {
+                return Reply::Accepted(record);
+            }
+            Some(record) if matches!(record.state, State::Confirmed | State::Rejected) => return Reply::Ended(record),
+            _ => {}
         }
 
-        if record.state == State::Held {
+        if let Some(record) = record.as_ref().filter(|record| record.state == State::Held) {
             self.hold(&record.lines, -1);
         }
-        record.state = State::Cancelled;
-        record.end_ms = Some(self.now_ms);
-        self.write(record)
+        let (state, end_ms) = (State::Cancelled, Some(self.now_ms));
+        self.write(match record {
+            Some(record) => Reservation { state, end_ms, ..record },
+            None => Reservation {
+                id: id.clone(),
+                state,
+                lines: Lines::default(),
+                reserved: None,
+                confirmed: None,
+                create_ms: None,
+                expire_ms: None,
+                end_ms,
+            },
+        })
     }
 
     fn extend(&mut self, id: &ReservationId, expire_ms: u64, lifetime_ms: u64, reacquire: bool) -> Reply {
@@ -282,7 +295,10 @@ impl Step<'_> {
 
     fn claim(&mut self, limit: usize, grace_ms: u64) -> Reply {
         let mut claimed = Vec::new();
-        for (touched_ms, id) in self.holds.unsettled.up_to(self.now_ms.saturating_sub(grace_ms), limit) {
+        let unsettled = &self.holds.unsettled;
+        let mut entries = unsettled.up_to(self.now_ms.saturating_sub(grace_ms), limit);
+        entries.extend(unsettled.beyond(self.now_ms, limit - entries.len()));
+        for (touched_ms, id) in entries {
             match self.holds.records.get(&id) {
                 Some(record) if matches!(record.state, State::Confirming | State::Cancelled) => {
                     claimed.push(record.clone());

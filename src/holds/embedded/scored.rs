@@ -29,6 +29,11 @@ impl Scored {
         self.order.iter().take_while(|(entry, _)| *entry <= score).take(limit).cloned().collect()
     }
 
+    /// The first `limit` members with a score of more than `score`.
+    pub(super) fn beyond(&self, score: u64, limit: usize) -> Vec<(u64, ReservationId)> {
+        self.order.iter().skip_while(|(entry, _)| *entry <= score).take(limit).cloned().collect()
+    }
+
     /// The first `limit` members behind a place, or from the beginning.
     pub(super) fn after(&self, place: Option<(u64, ReservationId)>, limit: usize) -> Vec<(u64, ReservationId)> {
         let from = place.map_or(Bound::Unbounded, Bound::Excluded);

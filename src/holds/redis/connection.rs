@@ -32,12 +32,7 @@ pub(super) async fn open(config: &RedisConfig) -> Result<Pool, HoldsError> {
         max_command_buffer_len: COMMANDS_QUEUED_MAX,
         tcp: TcpConfig { nodelay: Some(true), user_timeout: Some(PEER_TIMEOUT), ..TcpConfig::default() },
         // What a server says after a failover: the connection must look for the new primary.
-        reconnect_errors: vec![
-            ReconnectError::ClusterDown,
-            ReconnectError::Loading,
-            ReconnectError::MasterDown,
-            ReconnectError::ReadOnly,
-        ],
+        reconnect_errors: DROPS_THE_CONNECTION.map(|(_, error)| error).into(),
         ..ConnectionConfig::default()
     };
     // Forever, soon at first, then twice a second.
@@ -49,19 +44,15 @@ pub(super) async fn open(config: &RedisConfig) -> Result<Pool, HoldsError> {
 }
 
 /// Errors of the server that it answers before it executes anything.
-const REFUSED_BEFORE_EXECUTION: [&str; 12] = [
-    "ASK",
-    "BUSY",
-    "CLUSTERDOWN",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "MOVED",
-    "NOAUTH",
-    "NOPERM",
-    "NOREPLICAS",
-    "READONLY",
-    "TRYAGAIN",
+const REFUSED_BEFORE_EXECUTION: [&str; 8] =
+    ["ASK", "BUSY", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "TRYAGAIN"];
+
+/// Errors upon which fred drops the connection, and answers them to every call that was on its way over it: for those the outcome is unknown.
+const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
+    ("CLUSTERDOWN", ReconnectError::ClusterDown),
+    ("LOADING", ReconnectError::Loading),
+    ("MASTERDOWN", ReconnectError::MasterDown),
+    ("READONLY", ReconnectError::ReadOnly),
 ];
 
 /// Errors of fred that have no kind of their own, about a call which was not written to any connection: it was just lost, or the slot moved.
@@ -74,6 +65,9 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
     match error.kind() {
         _ if begins_with("OOM") => HoldsError::Full,
         _ if REFUSED_BEFORE_EXECUTION.iter().any(|word| begins_with(word)) => HoldsError::Unavailable(details.into()),
+        _ if DROPS_THE_CONNECTION.iter().any(|(word, _)| begins_with(word)) => {
+            HoldsError::OutcomeUnknown(details.into())
+        }
         _ if NEVER_WRITTEN.contains(&details) => HoldsError::Unavailable(details.into()),
         ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(details.into()),
         ErrorKind::IO
@@ -110,6 +104,9 @@ pub(super) async fn check(client: &Client) -> Result<Vec<String>, HoldsError> {
                 "its maxmemory-policy is {policy}, which throws live holds away: set it to noeviction"
             )));
         }
+        Some(policy) if policy != "noeviction" => warnings.push(format!(
+            "maxmemory-policy is {policy}: when Redis is full it forgets reservations that have ended, and a Reserve that arrives after its Cancel holds stock until its deadline"
+        )),
         Some(_) => {}
         None => warnings.push(
             "CONFIG GET is not allowed: make sure that maxmemory-policy is noeviction and that appendonly is on".into(),
@@ -140,13 +137,15 @@ mod tests {
     fn errors_tell_what_was_not_executed_from_what_may_have_been() {
         for (kind, details, meaning) in [
             (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", "full"),
-            (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", "not executed"),
+            (ErrorKind::Unknown, "MISCONF Redis is configured to save RDB snapshots", "not executed"),
             (ErrorKind::Cluster, "MOVED 3999 127.0.0.1:6381", "not executed"),
             (ErrorKind::Auth, "NOAUTH Authentication required.", "not executed"),
             (ErrorKind::Backpressure, "Max queue length.", "not executed"),
             (ErrorKind::Unknown, "Failed to route command.", "not executed"),
             (ErrorKind::Unknown, "Too many failed write attempts.", "not executed"),
             (ErrorKind::IO, "Connection closed.", "unknown"),
+            (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", "unknown"),
+            (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", "unknown"),
             (ErrorKind::Timeout, "Request timed out.", "unknown"),
             (ErrorKind::Unknown, "channel closed", "unknown"),
             (ErrorKind::Unknown, "ERR user_script:1: corrupt record: r:1", "corrupt"),

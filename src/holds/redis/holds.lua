@@ -303,8 +303,7 @@ function commands.begin(id, part, fingerprint, reacquire)
 end
 
 function commands.cancel(id)
-  local r = addressed(id)
-  if not r then return { 'not_found' } end
+  local r = addressed(id) or { state = 'UNKNOWN', create = '', expire = '', reserved = '', confirmed = '', lines = '' }
   local state = r.state
   if state == 'CONFIRMING' or state == 'CANCELLED' then return { 'accepted', pack_record(r) } end
   if state == 'CONFIRMED' or state == 'REJECTED' then return { 'ended', pack_record(r) } end
@@ -451,6 +450,8 @@ end
 
 function commands.claim(limit, grace_ms)
   local entries = call('ZRANGEBYSCORE', UNSETTLED, '-inf', text(now - grace_ms), 'WITHSCORES', 'LIMIT', 0, limit)
+  local future = call('ZRANGEBYSCORE', UNSETTLED, '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, limit - #entries / 2)
+  for _, field in ipairs(future) do entries[#entries + 1] = field end
   local ids = {}
   for at = 1, #entries, 2 do ids[#ids + 1] = entries[at] end
   local raws = records_of(ids)

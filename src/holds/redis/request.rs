@@ -64,13 +64,9 @@ pub(super) fn write(command: &Command) -> Vec<String> {
     }
 }
 
-/// Whether a command may take stock. Only these are refused when Redis is full.
-pub(super) fn takes_stock(command: &Command) -> bool {
-    match command {
-        Command::Reserve { .. } => true,
-        Command::Begin { reacquire, .. } | Command::Extend { reacquire, .. } => *reacquire,
-        _ => false,
-    }
+/// Whether a command may write a new live reservation. Only these are refused when Redis is full: the others free stock, or settle what was promised.
+pub(super) fn takes_memory(command: &Command) -> bool {
+    matches!(command, Command::Reserve { .. })
 }
 
 fn args<const N: usize>(name: &str, arguments: [String; N]) -> Vec<String> {

@@ -58,7 +58,7 @@ async fn the_first_settlement_stands(f: &Fixture) {
     assert_eq!((f.on_hand("a").await, f.on_hand("b").await), (99, 100));
     let lines = lines(&[("a", 1)]).fingerprint();
     let standing = f.ledger.settlements(&here(), &[id("r0")]).await.unwrap().remove(0);
-    assert!(standing.confirms(Some(lines), Some(lines)));
+    assert_eq!((standing.reserved, standing.confirmed), (Some(lines), Some(lines)));
 }
 
 async fn all_lines_are_deducted_or_none(f: &Fixture) {
@@ -80,8 +80,7 @@ async fn a_part_is_deducted_under_its_own_fingerprint(f: &Fixture) {
     let reserved = [("a", 3), ("b", 1)];
     let verdict = f.settle("r", confirm_part(&reserved, &[("a", 2)])).await;
     let (whole, part) = (lines(&reserved).fingerprint(), lines(&[("a", 2)]).fingerprint());
-    assert!(verdict.settlement.confirms(Some(whole), Some(part)));
-    assert!(!verdict.settlement.confirms(Some(whole), Some(whole)));
+    assert_eq!((verdict.settlement.reserved, verdict.settlement.confirmed), (Some(whole), Some(part)));
     assert_eq!((f.on_hand("a").await, f.on_hand("b").await), (3, 5));
 }
 
