@@ -15,7 +15,7 @@ mod table;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{MigrateArgs, ServeArgs};
 use client::{Client, Connection};
@@ -29,6 +29,44 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What the command line and the environment say. If that is nothing sensible, says so and ends the process with exit code 2.
+    pub fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|error| match wrong_value(&error) {
+            Some(line) => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+                std::process::exit(error.exit_code())
+            }
+            None => error.exit(),
+        })
+    }
+}
+
+/// One line for a wrong value; clap needs several, and does not tell when it comes from the environment.
+fn wrong_value(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+    if ![ErrorKind::ValueValidation, ErrorKind::InvalidValue, ErrorKind::ArgumentConflict].contains(&error.kind()) {
+        return None;
+    }
+    let text = error.to_string();
+    let line = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return Some(line) };
+    let flag = argument.split(' ').next().unwrap_or_default();
+    let on_the_command_line = |word: String| word == flag || word.starts_with(&format!("{flag}="));
+    match variable_of(&Cli::command(), flag.trim_start_matches('-')) {
+        Some(variable) if !std::env::args().any(on_the_command_line) => Some(format!("{line} (from {variable})")),
+        _ => Some(line),
+    }
+}
+
+/// The environment variable that stands for a flag.
+fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
+    let own = command.get_arguments().find(|argument| argument.get_long() == Some(flag));
+    let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
+    own.or_else(|| command.get_subcommands().find_map(|command| variable_of(command, flag)))
 }
 
 /// What the binary can do.
@@ -61,7 +99,7 @@ pub enum ClientCommand {
     Show(Call<reservations::Show>),
     /// List the live reservations: who holds my stock?
     Reservations(Call<reservations::List>),
-    /// Compare the two stores and repair the holds' store; exit code 1 when a difference remains
+    /// Compare the two stores and repair the holds' store; a large location needs a longer --timeout; exit code 1 when a difference remains
     Reconcile(Call<stock::Reconcile>),
 }
 
@@ -104,7 +142,7 @@ async fn run<T: Execute>(call: Call<T>) -> ExitCode {
         Ok((text, exit_code)) => match writeln!(std::io::stdout(), "{text}") {
             Ok(()) => exit_code,
             // Whoever read our output, `head` say, has had enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code,
             Err(error) => {
                 let _ = writeln!(std::io::stderr(), "error: cannot print the answer: {error}");
                 ExitCode::FAILURE
@@ -136,7 +174,6 @@ mod tests {
 
     #[test]
     fn the_commands_are_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

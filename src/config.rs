@@ -54,8 +54,8 @@ pub struct MigrateArgs {
 /// What `serve` can be told.
 #[derive(Args, Debug)]
 pub struct ServeArgs {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    /// Where to listen, an IP address and a port; port 0 takes a free one
+    #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = listen)]
     listen: SocketAddr,
     #[command(flatten)]
     database: DatabaseArgs,
@@ -74,8 +74,8 @@ pub struct ServeArgs {
     /// How long an answer of Redis may take
     #[arg(long, env = "STOCKHOLD_REDIS_TIMEOUT", value_name = "TIME", default_value = "1s", value_parser = duration)]
     redis_timeout: Duration,
-    /// Connections to the database
-    #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10", value_parser = count32())]
+    /// Connections to the database, at least 5: some are the group commit's alone
+    #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10", value_parser = connections())]
     database_connections: u32,
     /// Confirms and cancels under way at a time, in each queue of the ledger; more are refused
     #[arg(long, env = "STOCKHOLD_QUEUE_MAX", value_name = "N", default_value = "4096", value_parser = count())]
@@ -167,10 +167,48 @@ impl DatabaseArgs {
             Some(file) => ("--database-url-file", read(&file)?),
             None => ("--database-url", self.database_url.0),
         };
-        check(url.starts_with("mysql://") || url.starts_with("sqlite:"), || {
-            format!("{flag}: must begin with mysql:// or sqlite:, is {}", PublicUrl(&url))
-        })?;
+        let public = PublicUrl(&url);
+        if url.starts_with("sqlite:") {
+            // A pool closes connections, and with the last one such a database is gone.
+            check(!url.contains(":memory:") && !url.contains("mode=memory"), || {
+                format!("{flag}: must name a file, is {public}")
+            })?;
+        } else {
+            check(url.starts_with("mysql://"), || format!("{flag}: must begin with mysql:// or sqlite:, is {public}"))?;
+            check_mysql(&url).map_err(|wrong| ConfigError(format!("{flag}: {wrong}, is {public}")))?;
+        }
         Ok(url)
+    }
+}
+
+/// The parameters that the driver knows; it would ignore others, such as a misspelt `ssl-mode`.
+const MYSQL_PARAMETERS: [&str; 13] = [
+    "ssl-mode",
+    "sslmode",
+    "ssl-ca",
+    "sslca",
+    "ssl-cert",
+    "sslcert",
+    "ssl-key",
+    "sslkey",
+    "charset",
+    "collation",
+    "socket",
+    "timezone",
+    "time-zone",
+];
+
+fn check_mysql(url: &str) -> Result<(), String> {
+    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+    // Slashes in a password do not count.
+    let place = place.rsplit('@').next().unwrap_or_default().trim_start_matches("mysql://");
+    if place.split_once('/').is_none_or(|(_, database)| database.is_empty()) {
+        return Err("must name a database, mysql://user:password@host:3306/database".to_owned());
+    }
+    let names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
+    match names.filter(|name| !name.is_empty()).find(|name| !MYSQL_PARAMETERS.contains(name)) {
+        Some(_) => Err(format!("has an unknown parameter; known are {}", MYSQL_PARAMETERS.join(", "))),
+        None => Ok(()),
     }
 }
 
@@ -318,7 +356,8 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     Ok(text.trim().to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time such as `500ms` or `1h 30m`, 1 ms to ten years.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h 30m"))?;
     if (DURATION_MIN..=DURATION_MAX).contains(&duration) {
@@ -328,6 +367,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|error| format!("{error}; write an IP address and a port, as 127.0.0.1:50051 or 0.0.0.0:50051"))
+}
+
 fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
     |text| match text.parse() {
         Ok(count) if (1..=COUNT_MAX).contains(&count) => usize::try_from(count).map_err(|error| error.to_string()),
@@ -335,8 +379,8 @@ fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
     }
 }
 
-fn count32() -> RangedU64ValueParser<u32> {
-    RangedU64ValueParser::new().range(1..=COUNT_MAX)
+fn connections() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(5..=COUNT_MAX)
 }
 
 /// The prefix must leave the location's braces the first in a key: they choose the slot in a cluster.

@@ -7,6 +7,7 @@ pub mod codec;
 mod fields;
 pub mod health;
 pub mod incoming;
+mod page_token;
 mod reservations;
 mod status;
 mod stock;
@@ -40,11 +41,17 @@ pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockho
 /// The most bytes of a request. The largest legal ones, 1000 lines or skus of 128 bytes, need a little more than half of it.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
+/// The largest `page_size`.
+pub const PAGE_SIZE_MAX: i32 = 1000;
+
 /// A peer that vanished without a word is noticed after this and [`KEEPALIVE_TIMEOUT`].
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long a peer may take to answer a ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls that one connection may have under way. Its client keeps further ones waiting.
+const STREAMS_MAX: u32 = 1024;
 
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,6 +89,7 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let incoming = incoming::connections(listener, connections_max, PREFACE_TIMEOUT);
     Server::builder()
+        .max_concurrent_streams(Some(STREAMS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(calls)

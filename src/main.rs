@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use stockhold::app::{self, AppError};
 use stockhold::cli::{Cli, Command, run_client};
 use stockhold::config::{MigrateArgs, ServeArgs};
@@ -23,7 +22,7 @@ async fn main() -> ExitCode {
     // Tests say in FAILPOINTS where the process shall crash.
     #[cfg(feature = "failpoints")]
     let _crash_points = fail::FailScenario::setup();
-    match Cli::parse().command {
+    match Cli::parse_or_exit().command {
         Command::Serve(args) => serve(args).await,
         Command::Migrate(args) => migrate(args).await,
         Command::Client(command) => run_client(command).await,

@@ -13,7 +13,6 @@ mod recover;
 mod reserve;
 mod stock;
 mod sync;
-mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +34,17 @@ pub struct Limits {
     pub ttl_max: Duration,
     /// The longest that Extend may make a reservation last, from its creation.
     pub lifetime_max: Duration,
+}
+
+impl Limits {
+    /// The `ttl`, if it is within its bounds, or what they are.
+    pub fn check_ttl(&self, ttl: Duration) -> Result<Duration, String> {
+        if (self.ttl_min..=self.ttl_max).contains(&ttl) {
+            return Ok(ttl);
+        }
+        let [min, max] = [self.ttl_min, self.ttl_max].map(humantime::format_duration);
+        Err(format!("must be {min} to {max}"))
+    }
 }
 
 /// What Confirm and Extend do with a reservation that has expired.
@@ -128,7 +138,7 @@ const UNKNOWN_SKU_TTL: Duration = Duration::from_secs(3);
 /// How many such skus are remembered.
 const UNKNOWN_SKUS_MAX: u64 = 10_000;
 
-/// How often one call repeats a command because overdue holds were in its way: enough for two million of them.
+/// How often one call repeats a command because overdue holds were in its way: enough for two million of one line each.
 const RECLAIMS_MAX: usize = 10_000;
 
 /// How often one call pushes registers. Once is enough, unless the store forgets them again at once.
@@ -147,6 +157,11 @@ impl Service {
     pub fn new(holds: Arc<dyn Holds>, ledger: Ledger, limits: Limits) -> Self {
         let unknown_skus = Cache::builder().max_capacity(UNKNOWN_SKUS_MAX).time_to_live(UNKNOWN_SKU_TTL).build();
         Self { holds, ledger, limits, unknown_skus }
+    }
+
+    /// The bounds of a reservation's time.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Answers if the holds' store is there.

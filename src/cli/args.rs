@@ -1,7 +1,7 @@
-//! The words of the command line that clap does not know: `sku=units`, times, addresses.
+//! The words of the client commands that clap does not know: `sku=units`, points in time, addresses.
 
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// `sku=units`. A sku may contain `=` itself, so the last one counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,19 +17,6 @@ impl<N: FromStr<Err = std::num::ParseIntError>> FromStr for Units<N> {
         let (sku, units) = text.rsplit_once('=').ok_or("write it as SKU=UNITS, such as sku-a=2")?;
         let units = units.parse().map_err(|error| format!("{units:?} is no number of units: {error}"))?;
         Ok(Self { sku: sku.to_owned(), units })
-    }
-}
-
-/// tonic panics when it is given a timeout that is far beyond it.
-const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// A length of time such as `90s` or `1h 30m`, longer than none.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 90s or 10m"))?;
-    if duration.is_zero() || duration > DURATION_MAX {
-        Err("must be longer than nothing and at most ten years".into())
-    } else {
-        Ok(duration)
     }
 }
 
@@ -93,14 +80,6 @@ mod tests {
         }
         for bad in ["https://host:1", "unix:///run/socket", "", "host port"] {
             assert!(address(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn lengths_of_time_are_longer_than_none() {
-        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "10", "0s", "-1s", "11y", "9999999999y"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

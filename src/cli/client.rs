@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::args;
 use super::failure::Failure;
+use crate::config::duration;
 use crate::grpc::v1::reservation_service_client::ReservationServiceClient;
 use crate::grpc::v1::stock_service_client::StockServiceClient;
 
@@ -21,7 +22,7 @@ pub(super) struct Connection {
     #[arg(long, env = "STOCKHOLD_LOCATION", default_value = "")]
     location: String,
     /// How long to wait for each answer
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = args::duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     timeout: Duration,
     /// Print the answer as JSON
     #[arg(long)]

@@ -33,12 +33,9 @@ impl Failure {
         ))
     }
 
-    /// Names the request id that makes it safe to repeat a command whose outcome is unknown.
-    pub(super) fn repeat_with(mut self, request_id: &str) -> Self {
-        if self.repeat_with.is_some() {
-            self.repeat_with = Some(format!("the same command and --request-id {request_id}"));
-        }
-        self
+    /// Names what makes it safe to repeat a command whose outcome is unknown, where that is not the same command.
+    pub(super) fn repeat_with(self, command: String) -> Self {
+        Self { repeat_with: self.repeat_with.map(|_| command), ..self }
     }
 }
 
@@ -51,9 +48,11 @@ impl From<Status> for Failure {
         });
         let reason = info.map(|info| info.reason.as_str());
         let timed_out = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
-        // Without a reason it was not the service that spoke: the connection broke.
-        let broken = reason.is_none() && status.code() == Code::Unavailable;
-        let outcome_unknown = timed_out || broken || reason == Some("OUTCOME_UNKNOWN");
+        let outcome_unknown = match reason {
+            Some(reason) => ["OUTCOME_UNKNOWN", "INTERNAL"].contains(&reason),
+            // It was not the service that spoke: the connection broke, before the call or after it was carried out.
+            None => status.code() != Code::Unimplemented,
+        };
 
         let mut text = reason.map_or_else(|| format!("{:?}", status.code()), str::to_owned);
         // What the details name, the message tells in other words, and only the first few of them.
@@ -213,11 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_request_id_is_told_only_where_it_matters() {
+    fn what_makes_it_safe_to_repeat_is_told_only_where_it_matters() {
         let unknown = || status(Code::DeadlineExceeded, "too late", "OUTCOME_UNKNOWN", vec![]);
-        assert!(Failure::from(unknown()).repeat_with("id-1").to_string().contains("--request-id id-1"));
+        assert!(
+            Failure::from(unknown()).repeat_with("this".into()).to_string().contains("repeat with this to be sure")
+        );
+        let cut = || Status::unknown("h2 protocol error: error reading a body from connection");
+        assert!(Failure::from(cut()).repeat_with("this".into()).to_string().contains("repeat with this to be sure"));
         let refused = status(Code::AlreadyExists, "used", "REQUEST_ID_REUSED", vec![]);
-        assert!(!Failure::from(refused).repeat_with("id-1").to_string().contains("--request-id"));
+        assert!(!Failure::from(refused).repeat_with("this".into()).to_string().contains("repeat with"));
     }
 
     #[test]

@@ -9,10 +9,8 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
 use super::{Execute, args, args::Units, table};
-use crate::grpc::v1;
-
-/// So that a location is read in as few pages as the service allows.
-const PAGE_SIZE_MAX: i32 = 1000;
+use crate::config::duration;
+use crate::grpc::{PAGE_SIZE_MAX, v1};
 
 /// Which reservation.
 #[derive(Debug, Args)]
@@ -49,7 +47,7 @@ pub struct Reserve {
     #[arg(required = true, value_name = "SKU=UNITS")]
     lines: Vec<Units<u32>>,
     /// How long to hold, such as 10m; the service's default unless given
-    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     ttl: Option<Duration>,
 }
 
@@ -124,7 +122,7 @@ pub struct Extend {
 #[group(required = true, multiple = false)]
 struct Later {
     /// Add to the expire time that it has; one that has expired is extended from now
-    #[arg(long, value_name = "TIME", value_parser = args::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     by: Option<Duration>,
     /// The new expire time, in UTC, such as 2026-11-22T16:00:00Z
     #[arg(long, value_name = "TIMESTAMP", value_parser = args::time)]
@@ -144,29 +142,28 @@ impl Execute for Extend {
                 later_by(answer.reservation.unwrap_or_default(), by, SystemTime::now())
             }
         };
-        let expire_time = expire_time.ok_or_else(|| {
-            Failure::local(format!(
-                "the expire time of {reservation_id} is not known any more: give the new one with --until"
-            ))
-        })?;
         let request = client.request(v1::ExtendRequest {
             location,
             reservation_id,
-            expire_time: Some(expire_time.into()),
+            expire_time: expire_time.map(Timestamp::from),
             late_policy: self.late.policy(),
         });
-        let answer = client.reservations.extend(request).await?.into_inner();
+        let answer = client.reservations.extend(request).await;
+        // The same command would add to what this one may have moved already.
+        let until = expire_time.map(|time| format!("--until {}", humantime::format_rfc3339_millis(time)));
+        let repeat_with = format!("`extend` and {}", until.unwrap_or_default());
+        let answer = answer.map_err(|status| Failure::from(status).repeat_with(repeat_with))?.into_inner();
         Ok(Output::new("ExtendResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
 
 /// The new expire time of a reservation that shall last longer `by` so much.
 fn later_by(reservation: v1::Reservation, by: Duration, now: SystemTime) -> Option<SystemTime> {
-    match reservation.state() {
-        // Its own expire time has passed, and perhaps the new one with it; what is asked for is so much time from now.
-        v1::ReservationState::Expired => now.checked_add(by),
-        _ => reservation.expire_time.and_then(|time: Timestamp| SystemTime::try_from(time).ok()?.checked_add(by)),
-    }
+    let is_held = reservation.state() == v1::ReservationState::Held;
+    let expire_time = reservation.expire_time.filter(|_| is_held).and_then(|time| SystemTime::try_from(time).ok());
+    // The expire time of one that has expired has passed, and perhaps the new one with it; what is asked for is so much time from now. Whatever
+    // else became of it the service tells.
+    expire_time.unwrap_or(now).checked_add(by)
 }
 
 /// See [`super::ClientCommand::Show`].
@@ -228,7 +225,7 @@ mod tests {
             (v1::ReservationState::Held, Some(at(2000)), Some(at(2300))),
             (v1::ReservationState::Expired, Some(at(100)), Some(at(1300))),
             (v1::ReservationState::Expired, None, Some(at(1300))),
-            (v1::ReservationState::Cancelled, None, None),
+            (v1::ReservationState::Cancelled, Some(at(100)), Some(at(1300))),
         ] {
             let reservation = v1::Reservation {
                 state: state.into(),

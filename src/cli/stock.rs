@@ -10,10 +10,7 @@ use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
 use super::{Call, Execute, table};
-use crate::grpc::v1;
-
-/// So that a location is read in as few pages as the service allows.
-const PAGE_SIZE_MAX: i32 = 1000;
+use crate::grpc::{PAGE_SIZE_MAX, v1};
 
 /// What can be done with stock.
 #[derive(Debug, Subcommand)]
@@ -40,6 +37,11 @@ impl RequestId {
     fn or_random(self) -> String {
         self.request_id.unwrap_or_else(|| Uuid::new_v4().to_string())
     }
+}
+
+/// A random request id was not on the command line, so it must be told.
+fn same_with(request_id: &str) -> String {
+    format!("the same command and --request-id {request_id}")
 }
 
 /// See [`Stock::Set`].
@@ -77,7 +79,7 @@ impl Execute for Set {
             items: self.items.into_iter().map(item).collect(),
         });
         let answer = client.stock.set_stock(request).await;
-        let answer = answer.map_err(|status| Failure::from(status).repeat_with(&request_id))?.into_inner();
+        let answer = answer.map_err(|status| Failure::from(status).repeat_with(same_with(&request_id)))?.into_inner();
         Ok(Output::new("SetStockResponse", &answer, table::stock(&answer.items)))
     }
 }
@@ -106,7 +108,7 @@ impl Execute for Adjust {
             changes: self.changes.into_iter().map(change).collect(),
         });
         let answer = client.stock.adjust_stock(request).await;
-        let answer = answer.map_err(|status| Failure::from(status).repeat_with(&request_id))?.into_inner();
+        let answer = answer.map_err(|status| Failure::from(status).repeat_with(same_with(&request_id)))?.into_inner();
         Ok(Output::new("AdjustStockResponse", &answer, table::stock(&answer.items)))
     }
 }

@@ -2,7 +2,7 @@
 //! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on the call runs to its
 //!   end in a task of its own: a caller who hangs up or times out drops only the wait for the answer.
 //! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More are refused.
-//! - Nobody waits longer than the earlier of his own deadline and the server's.
+//! - Nobody waits longer than the earlier of his own deadline and the server's; for Reconcile his own alone counts.
 //! - Every answer carries a request id, and every error has the form of the table in `status`.
 //! - Each failure is logged once, with its causes, under the request id.
 //!
@@ -38,6 +38,12 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// A message stands behind a flag and its length.
 const FRAME_BYTES: usize = 5;
+
+/// How long a caller may take to send a request whose headers have arrived. Meanwhile it has a place, and others do not.
+const READ_MAX: Duration = Duration::from_secs(2);
+
+/// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
+const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
 
 /// Services that this layer lets pass.
 const EXEMPT: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
@@ -75,9 +81,10 @@ impl Calls {
         self.running.wait().await;
     }
 
-    fn deadline(&self, headers: &HeaderMap) -> Sleep {
+    fn deadline(&self, path: &str, headers: &HeaderMap) -> Sleep {
         let asked = headers.get("grpc-timeout").and_then(|timeout| grpc_timeout(timeout.to_str().ok()?));
-        tokio::time::sleep(asked.map_or(self.deadline_max, |asked| asked.min(self.deadline_max)))
+        let max = if path == UNBOUNDED { Duration::MAX } else { self.deadline_max };
+        tokio::time::sleep(asked.unwrap_or(max).min(max))
     }
 }
 
@@ -118,10 +125,11 @@ where
         // The clone need not be ready; the one that was asked is.
         let inner = std::mem::replace(&mut self.inner, clone);
         let id = RequestId::of(request.headers());
-        let span = tracing::info_span!("call", rpc = path, request_id = id.as_str());
+        // Of the highest level, so that an error has its request id whatever levels are logged.
+        let span = tracing::error_span!("call", rpc = path, request_id = id.as_str());
         // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
         // later, so that this one wins.
-        let deadline = self.calls.deadline(request.headers());
+        let deadline = self.calls.deadline(path, request.headers());
         guard(inner, self.calls.clone(), request, id, deadline).instrument(span).map(Ok).boxed()
     }
 }
@@ -135,9 +143,10 @@ where
         return id.refuse(&status::overloaded());
     };
     let answer = async {
-        let request = match read(request).await {
-            Ok(request) => request,
-            Err(status) => return id.refuse(&status),
+        let request = match tokio::time::timeout(READ_MAX, read(request)).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(status)) => return id.refuse(&status),
+            Err(_) => return id.refuse(&status::deadline_exceeded()),
         };
         let work = run(inner, request, id.clone()).map(|response| {
             drop(place);

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::v1;
+use super::{PAGE_SIZE_MAX, v1};
 use crate::domain::lines::{LINES_MAX, LinesError, QUANTITY_MAX};
 use crate::domain::stock::UNITS_MAX;
 use crate::domain::{FieldViolation, Lines, Location, Refusal, RequestId, ReservationId, Sku};
-use crate::service::{Error, LatePolicy};
+use crate::service::{Error, LatePolicy, Limits};
 
 /// The most lines before those of one sku are added up: room for several lines a sku, and a bound on the work.
 const RAW_LINES_MAX: usize = 10 * LINES_MAX;
@@ -16,11 +16,11 @@ const RAW_LINES_MAX: usize = 10 * LINES_MAX;
 /// The longest reason of a change of supply, in bytes.
 const REASON_BYTES_MAX: usize = 128;
 
+/// What is wrong with a page token that no page gave.
+const PAGE_TOKEN: &str = "must be empty or the next_page_token of a page before";
+
 /// What a `page_size` of 0 means.
 const PAGE_SIZE_DEFAULT: usize = 100;
-
-/// The largest `page_size`.
-const PAGE_SIZE_MAX: usize = 1000;
 
 /// The last second of a `google.protobuf.Timestamp`, in the year 9999; more than enough for a time span, too.
 const SECONDS_MAX: i64 = 253_402_300_799;
@@ -73,12 +73,12 @@ impl Fields {
         if lines.is_empty() { Some(None) } else { self.lines(lines).map(Some) }
     }
 
-    /// Any time span: the service knows the bounds of a ttl. Fractions of a millisecond are cut off.
-    pub(super) fn ttl(&mut self, ttl: Option<prost_types::Duration>) -> Option<Option<Duration>> {
+    /// The default where there is none. Fractions of a millisecond are cut off.
+    pub(super) fn ttl(&mut self, ttl: Option<prost_types::Duration>, limits: &Limits) -> Option<Duration> {
         let span = match ttl {
-            None => Ok(None),
+            None => Ok(limits.ttl_default),
             Some(prost_types::Duration { seconds: seconds @ 0..=SECONDS_MAX, nanos: nanos @ 0..1_000_000_000 }) => {
-                Ok(Some(Duration::from_millis(millis(seconds, nanos))))
+                limits.check_ttl(Duration::from_millis(millis(seconds, nanos)))
             }
             Some(_) => Err(format!("must be 0 to {SECONDS_MAX} s, its nanos 0 to 999999999")),
         };
@@ -107,12 +107,18 @@ impl Fields {
     }
 
     pub(super) fn page_size(&mut self, size: i32) -> Option<usize> {
-        let size = match usize::try_from(size) {
-            Ok(0) => Ok(PAGE_SIZE_DEFAULT),
-            Ok(size @ 1..=PAGE_SIZE_MAX) => Ok(size),
+        let size = match size {
+            0 => Ok(PAGE_SIZE_DEFAULT),
+            1..=PAGE_SIZE_MAX => Ok(size.unsigned_abs() as usize),
             _ => Err(format!("must be 0 to {PAGE_SIZE_MAX}, is {size}")),
         };
         self.take("page_size", size)
+    }
+
+    /// Where the page before ended, as `read` understands it; none for the first page.
+    pub(super) fn page_token<T>(&mut self, token: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
+        let place = if token.is_empty() { Ok(None) } else { read(token).map(Some).ok_or(PAGE_TOKEN.to_owned()) };
+        self.take("page_token", place)
     }
 
     /// No sku means all.

@@ -24,7 +24,7 @@ use crate::service::Service;
 /// How often the stores are asked.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// A store that takes longer is as good as away.
+/// A store that takes longer, twice in a row, is as good as away. Once may be a moment of load, which is no reason to turn callers away.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Names what health is about; the empty name is the server as a whole.
@@ -79,11 +79,14 @@ impl Health {
         let probes = {
             let stores = stores.clone();
             async move {
+                let mut last = *stores.borrow();
                 let mut ticks = interval(PROBE_EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
                     ticks.tick().await;
-                    let now = Stores::probe(&service).await;
+                    let probed = Stores::probe(&service).await;
+                    let now = Stores { holds: probed.holds || last.holds, ledger: probed.ledger || last.ledger };
+                    last = probed;
                     // Only changes are reported: each report wakes everybody who watches.
                     if now != *stores.borrow() {
                         tracing::warn!(holds = now.holds, ledger = now.ledger, "the stores that answer have changed");

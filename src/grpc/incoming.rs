@@ -45,8 +45,14 @@ pub fn connections(
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(connections_max));
     futures::stream::unfold((listener, places), move |(listener, places)| async move {
-        // The semaphore is never closed; if it were, accepting would end.
-        let place = places.clone().acquire_owned().await.ok()?;
+        let place = match places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                tracing::warn!(connections_max, "no further connection is accepted until one ends");
+                // The semaphore is never closed; if it were, accepting would end.
+                places.clone().acquire_owned().await.ok()?
+            }
+        };
         let stream = accept(&listener).await;
         let preface = Preface { bytes: PREFACE_BYTES, deadline: Box::pin(tokio::time::sleep(preface_timeout)) };
         Some((Ok(Connection { stream, preface: Some(preface), _place: place }), (listener, places)))

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::fields::Fields;
 use super::v1::reservation_service_server::ReservationService;
-use super::{answer, v1};
+use super::{answer, page_token, v1};
 use crate::domain::{Location, ReservationId};
 use crate::service::{Error, Service};
 
@@ -21,7 +21,7 @@ impl ReservationService for Reservations {
         let location = fields.location(&request.location);
         let id = fields.reservation_id(&request.reservation_id);
         let lines = fields.lines(&request.lines);
-        let ttl = fields.ttl(request.ttl);
+        let ttl = fields.ttl(request.ttl, self.0.limits());
         let (Some(location), Some(id), Some(lines), Some(ttl)) = (location, id, lines, ttl) else {
             return Err(fields.refuse().into());
         };
@@ -83,11 +83,12 @@ impl ReservationService for Reservations {
         let location = fields.location(&request.location);
         let sku = fields.sku_or_all(&request.sku);
         let page_size = fields.page_size(request.page_size);
-        let (Some(location), Some(sku), Some(page_size)) = (location, sku, page_size) else {
+        let after = fields.page_token(&request.page_token, page_token::read_position);
+        let (Some(location), Some(sku), Some(page_size), Some(after)) = (location, sku, page_size, after) else {
             return Err(fields.refuse().into());
         };
-        let (page, next_page_token) =
-            self.0.list_reservations(&location, sku.as_ref(), page_size, &request.page_token).await?;
+        let (page, next) = self.0.list_reservations(&location, sku.as_ref(), page_size, after).await?;
+        let next_page_token = next.as_ref().map(page_token::write_position).unwrap_or_default();
         let reservations = page.into_iter().map(|reservation| answer::reservation(&location, reservation)).collect();
         Ok(Response::new(v1::ListReservationsResponse { reservations, next_page_token }))
     }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::fields::Fields;
 use super::v1::stock_service_server::StockService;
-use super::{answer, v1};
+use super::{answer, page_token, v1};
 use crate::domain::{Adjustment, StockTarget};
 use crate::service::Service;
 
@@ -96,8 +96,12 @@ impl StockService for Stock {
         let mut fields = Fields::default();
         let location = fields.location(&request.location);
         let page_size = fields.page_size(request.page_size);
-        let (Some(location), Some(page_size)) = (location, page_size) else { return Err(fields.refuse().into()) };
-        let (items, next_page_token) = self.0.list_stock(&location, page_size, &request.page_token).await?;
+        let after = fields.page_token(&request.page_token, page_token::read_sku);
+        let (Some(location), Some(page_size), Some(after)) = (location, page_size, after) else {
+            return Err(fields.refuse().into());
+        };
+        let (items, next) = self.0.list_stock(&location, page_size, after).await?;
+        let next_page_token = next.as_ref().map(page_token::write_sku).unwrap_or_default();
         Ok(Response::new(v1::ListStockResponse { items: answer::stock(items), next_page_token }))
     }
 

@@ -1,8 +1,8 @@
 //! Reading reservations.
 
-use super::{Error, Service, token, unexpected};
+use super::{Error, Service, unexpected};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, Sku, State};
-use crate::holds::{Command, Index, Position, Reply};
+use crate::holds::{Command, Position, Reply};
 
 /// How many index entries are looked at for one page before it is answered, full or not.
 const ENTRIES_MAX: usize = 1000;
@@ -30,18 +30,14 @@ impl Service {
         }
     }
 
-    /// Live reservations, with a line of `sku` if one is named, and the token of the next page; empty at the end.
-    ///
-    /// # Errors
-    /// Refused: `InvalidFields` (`page_token` is none that a page gave).
+    /// Live reservations, with a line of `sku` if one is named, and where to go on; none at the end.
     pub async fn list_reservations(
         &self,
         location: &Location,
         sku: Option<&Sku>,
         page_size: usize,
-        page_token: &str,
-    ) -> Result<(Vec<Reservation>, String), Error> {
-        let mut after = token::read(page_token, read_position)?;
+        mut after: Option<Position>,
+    ) -> Result<(Vec<Reservation>, Option<Position>), Error> {
         let (mut found, mut entries, mut lines) = (Vec::new(), 0, 0);
         loop {
             let limit = READ_MAX.min(page_size - found.len());
@@ -59,29 +55,8 @@ impl Service {
             after = page.next;
             let is_full = found.len() == page_size || entries >= ENTRIES_MAX || lines >= LINES_MAX;
             if after.is_none() || is_full {
-                return Ok((
-                    found,
-                    after.as_ref().map(|after| token::write(&write_position(after))).unwrap_or_default(),
-                ));
+                return Ok((found, after));
             }
         }
     }
-}
-
-fn write_position(position: &Position) -> String {
-    let index = match position.index {
-        Index::Deadlines => "held",
-        Index::Unsettled => "confirming",
-    };
-    format!("{index}\t{}\t{}", position.score_ms, position.id)
-}
-
-fn read_position(text: &str) -> Option<Position> {
-    let mut parts = text.split('\t');
-    let index = match parts.next()? {
-        "held" => Index::Deadlines,
-        "confirming" => Index::Unsettled,
-        _ => return None,
-    };
-    Some(Position { index, score_ms: parts.next()?.parse().ok()?, id: ReservationId::parse(parts.next()?).ok()? })
 }

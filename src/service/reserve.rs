@@ -8,24 +8,18 @@ use crate::domain::{Lines, Location, Refusal, Reservation, ReservationId, State}
 use crate::holds::{Command, Reply};
 
 impl Service {
-    /// Holds all lines or none for `ttl`, or for the default time.
+    /// Holds all lines or none for `ttl`, which is within the limits.
     ///
     /// # Errors
-    /// Refused: `InvalidFields` (`ttl` out of bounds), `InsufficientStock`, `UnknownSkus`, `RetiredSkus`, `ReservationIdReused`, or how the
+    /// Refused: `InsufficientStock`, `UnknownSkus`, `RetiredSkus`, `ReservationIdReused`, or how the
     /// reservation ended.
     pub async fn reserve(
         &self,
         location: &Location,
         id: ReservationId,
         lines: Lines,
-        ttl: Option<Duration>,
+        ttl: Duration,
     ) -> Result<Reservation, Error> {
-        let ttl = ttl.unwrap_or(self.limits.ttl_default);
-        let (min, max) = (self.limits.ttl_min, self.limits.ttl_max);
-        if ttl < min || ttl > max {
-            let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
-            return Err(Refusal::invalid("ttl", format!("must be {min} to {max}")).into());
-        }
         let fingerprint = lines.fingerprint();
         let command = Command::Reserve { id: id.clone(), lines, ttl_ms: ttl.as_millis() as u64 };
         let reservation = match self.apply_filling(location, command).await? {

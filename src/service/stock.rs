@@ -1,6 +1,6 @@
 //! Supply: changed in the ledger first, then pushed to the holds' store.
 
-use super::{Error, Service, token, unexpected};
+use super::{Error, Service, unexpected};
 use crate::domain::{Adjustment, Location, RequestId, Sku, StockItem, StockTarget};
 use crate::holds::{Command, Reply};
 
@@ -63,23 +63,16 @@ impl Service {
         }
     }
 
-    /// A page of all skus in byte order, and the token of the next page; empty at the end.
-    ///
-    /// # Errors
-    /// Refused: `InvalidFields` (`page_token` is none that a page gave).
+    /// A page of all skus in byte order, and where to go on; none at the end.
     pub async fn list_stock(
         &self,
         location: &Location,
         page_size: usize,
-        page_token: &str,
-    ) -> Result<(Vec<StockItem>, String), Error> {
-        let after = token::read(page_token, |sku| Sku::parse(sku).ok())?;
+        after: Option<Sku>,
+    ) -> Result<(Vec<StockItem>, Option<Sku>), Error> {
         let rows = self.ledger.list_rows(location, after.as_ref(), page_size as u64).await?;
         let skus: Vec<_> = rows.into_iter().map(|(sku, _)| sku).collect();
-        let next = match skus.last() {
-            Some(last) if skus.len() == page_size => token::write(last.as_str()),
-            _ => String::new(),
-        };
+        let next = skus.last().filter(|_| skus.len() == page_size).cloned();
         let items = if skus.is_empty() { Vec::new() } else { self.get_stock(location, skus).await? };
         Ok((items, next))
     }

@@ -65,10 +65,15 @@ async fn every_refusal_has_its_code_its_reason_and_its_details() {
     it.set("a", 5).await;
     it.set("b", 5).await;
 
-    let malformed = it.reserve("", &[("a", 0), (" b", 1)]).await;
+    let malformed = v1::ReserveRequest {
+        lines: to_lines(&[("a", 0), (" b", 1)]),
+        ttl: Some(prost_types::Duration { seconds: 3601, nanos: 0 }),
+        ..Default::default()
+    };
+    let malformed = it.reservations.reserve(malformed).await;
     let mut fields: Vec<_> = violations(&malformed).into_keys().collect();
     fields.sort();
-    assert_eq!(fields, ["lines[0].quantity", "lines[1].sku", "reservation_id"]);
+    assert_eq!(fields, ["lines[0].quantity", "lines[1].sku", "reservation_id", "ttl"]);
     assert_eq!(refusal(malformed), is(Code::InvalidArgument, "INVALID_FIELD"));
 
     it.reserve("held", &[("a", 2)]).await.expect("held");
@@ -169,7 +174,28 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
         assert!(serves(service).await, "{service}");
     }
     let port = site.redis.port;
+    // Many are under way when the connections break, each at another point.
+    let crowd: Vec<_> = (0..30)
+        .map(|number| {
+            let mut caller = site.caller.clone();
+            tokio::spawn(async move {
+                loop {
+                    let answer = caller.reserve(&format!("crowd-{number}"), &[("a", 1)]).await;
+                    if answer.as_ref().is_err_and(|status| status.code() == Code::FailedPrecondition) {
+                        continue;
+                    }
+                    if answer.is_err() {
+                        return refusal(answer);
+                    }
+                }
+            })
+        })
+        .collect();
     drop(site.redis);
+    for one in crowd {
+        let (code, reason) = one.await.expect("does not panic");
+        assert_eq!(code, Code::Unavailable, "{reason}");
+    }
     let mut caller = site.caller.clone();
     eventually("nothing is sent any more", Duration::from_secs(5), async || {
         let (code, reason) = refusal(caller.reserve("1", &[("a", 1)]).await);
@@ -296,6 +322,22 @@ async fn an_unknown_outcome_is_said_to_be_and_is_settled_later() {
     .await;
     assert_eq!(caller.confirm("1").await.expect("the same answer").state(), v1::ReservationState::Confirmed);
     assert_eq!(caller.counts("a").await, (4, 1, 3));
+    site.end().await;
+}
+
+#[tokio::test]
+async fn the_servers_own_deadline_is_told_as_an_unknown_outcome() {
+    let mut site = Site::start(&["--redis-timeout", "300ms", "--deadline-max", "300ms"]).await;
+    site.caller.set("a", 5).await;
+    site.caller.reserve("1", &[("a", 1)]).await.expect("held");
+    let lock = lock_row(&site.database).await;
+    assert_eq!(refusal(site.caller.confirm("1").await), is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
+    lock.rollback().await.expect("unlocks");
+    let mut caller = site.caller.clone();
+    eventually("it is completed", Duration::from_secs(20), async || {
+        caller.is("1", v1::ReservationState::Confirmed).await
+    })
+    .await;
     site.end().await;
 }
 
@@ -452,6 +494,9 @@ async fn malformed_input_is_answered_clearly_and_changes_nothing() {
     {
         let list = v1::ListStockRequest { page_size, page_token: page_token.into(), ..Default::default() };
         let answer = site.caller.stock.list_stock(list).await;
+        assert!(violations(&answer).contains_key(field), "{answer:?}");
+        let list = v1::ListReservationsRequest { page_size, page_token: page_token.into(), ..Default::default() };
+        let answer = site.caller.reservations.list_reservations(list).await;
         assert!(violations(&answer).contains_key(field), "{answer:?}");
     }
 

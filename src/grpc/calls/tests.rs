@@ -171,6 +171,37 @@ async fn a_request_that_is_too_large_or_never_ends_takes_no_place_for_long() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
+    let calls = calls(1);
+    let begun = tokio::time::Instant::now();
+    let endless = Full::from("half").with_trailers(std::future::pending());
+    let response = answered(&calls, empty, request(&[]).map(|_| Body::new(endless))).await;
+    assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
+    assert!((READ_MAX..LONG).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
+    for (path, grpc_timeout, in_time) in [
+        ("/stockhold.v1.StockService/Reconcile", None, true),
+        ("/stockhold.v1.StockService/Reconcile", Some("1M"), false),
+        ("/stockhold.v1.StockService/ListStock", None, false),
+    ] {
+        let mut request = request(&[]);
+        *request.uri_mut() = http::Uri::from_static(path);
+        if let Some(timeout) = grpc_timeout {
+            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static(timeout));
+        }
+        let slow = tower::service_fn(|_: Request<Body>| async {
+            tokio::time::sleep(2 * LONG).await;
+            Ok(empty())
+        });
+        let response = calls(1).layer(slow).oneshot(request).await.expect("infallible");
+        assert_eq!(!response.headers().contains_key("grpc-status"), in_time, "{path} {grpc_timeout:?}");
+    }
+}
+
 #[test]
 fn deadlines_of_callers() {
     for (text, nanos) in [

@@ -67,10 +67,19 @@ fn lines_are_merged_and_every_bad_one_is_named() {
 
 #[test]
 fn time_spans() {
-    let span = |seconds, nanos| look(|fields| fields.ttl(Some(prost_types::Duration { seconds, nanos })));
-    assert_eq!(look(|fields| fields.ttl(None)), Ok(None));
-    assert_eq!(span(0, 0), Ok(Some(Duration::ZERO)), "the service knows the bounds");
-    assert_eq!(span(1, 2_999_999), Ok(Some(Duration::from_millis(1002))), "fractions of a millisecond are cut off");
+    let limits = Limits {
+        ttl_default: Duration::from_secs(600),
+        ttl_min: Duration::from_secs(1),
+        ttl_max: Duration::from_secs(3600),
+        lifetime_max: Duration::from_secs(7200),
+    };
+    let span = |seconds, nanos| look(|fields| fields.ttl(Some(prost_types::Duration { seconds, nanos }), &limits));
+    assert_eq!(look(|fields| fields.ttl(None, &limits)), Ok(limits.ttl_default));
+    assert_eq!(span(1, 2_999_999), Ok(Duration::from_millis(1002)), "fractions of a millisecond are cut off");
+    assert_eq!(span(3600, 999_999), Ok(limits.ttl_max));
+    for (seconds, nanos) in [(0, 0), (0, 999_999_999), (3600, 1_000_000)] {
+        assert_eq!(noted(span(seconds, nanos)), ["ttl must be 1s to 1h"]);
+    }
     for (seconds, nanos) in
         [(-1, 0), (0, -1), (0, 1_000_000_000), (SECONDS_MAX + 1, 0), (i64::MAX, i32::MAX), (i64::MIN, i32::MIN)]
     {

@@ -92,6 +92,12 @@ pub(crate) fn stockhold() -> Command {
     command
 }
 
+/// Sends SIGTERM.
+pub(crate) fn terminate(child: &Child) {
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.expect("there is kill").success(), "the signal was not delivered");
+}
+
 /// A running service; it is killed when it goes out of scope.
 pub(crate) struct TestService {
     child: Child,
@@ -119,8 +125,7 @@ impl TestService {
 
     /// Asks it to stop, as an orchestrator would: SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.expect("there is kill").success(), "the signal was not delivered");
+        terminate(&self.child);
     }
 
     /// Waits until it has ended.

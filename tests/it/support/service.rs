@@ -13,7 +13,7 @@ use stockhold::service::{Error, LatePolicy, Limits, Service};
 use uuid::Uuid;
 
 use super::database::{self, TestDatabase};
-use super::holds::{TestClock, id, lines, location, redis_config, sku};
+use super::holds::{TTL_MS, TestClock, id, lines, location, redis_config, sku};
 use super::redis::{client, run};
 use super::required;
 
@@ -109,7 +109,7 @@ impl LocalService {
     }
 
     pub(crate) async fn reserve(&self, name: &str, wanted: &[(&str, u32)]) -> Came {
-        came(self.service.reserve(&location("l"), id(name), lines(wanted), None).await)
+        came(self.service.reserve(&location("l"), id(name), lines(wanted), Duration::from_millis(TTL_MS)).await)
     }
 
     pub(crate) async fn confirm(&self, name: &str) -> Came {
