@@ -257,10 +257,12 @@ impl Ledger {
         Ok(tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.db.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
     }
 
-    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects.
+    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects, or says within
+    /// seconds that some connection does not end.
     pub async fn close(&self) -> Result<(), LedgerError> {
         self.0.queues.close().await;
-        Ok(self.0.db.close_by_ref().await?)
+        let closed = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.db.close_by_ref()).await;
+        Ok(closed.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
     }
 
     async fn change(

@@ -22,6 +22,13 @@ const TRY_WITHIN: Duration = Duration::from_secs(8);
 /// Several intents are repeated for this time only: after one lock wait it is better to halve them than to let all of them wait again.
 const REPEAT_SEVERAL_WITHIN: Duration = Duration::from_secs(1);
 
+/// What a batch tells those who waited behind it: they would only find the same.
+pub(super) struct FoundAway {
+    /// Whoever came later may find something else.
+    pub(super) since: Instant,
+    pub(super) error: LedgerError,
+}
+
 /// Settles batches.
 #[derive(Clone)]
 pub(super) struct Batches {
@@ -62,9 +69,8 @@ impl Absence {
 }
 
 impl Batches {
-    /// Commits a batch, and if it keeps failing its halves, until an offender stands alone. Answers all of it, and returns the error if
-    /// the database is away.
-    pub(super) async fn settle(self, location: Location, batch: Vec<Request>) -> Option<LedgerError> {
+    /// Commits a batch, and if it keeps failing its halves, until an offender stands alone. Answers all of it.
+    pub(super) async fn settle(self, location: Location, batch: Vec<Request>) -> Option<FoundAway> {
         let mut groups = VecDeque::from([batch]);
         // Halves of the same size go first, so that the innocent half does not wait for the other one.
         while let Some(group) = groups.pop_front() {
@@ -83,6 +89,7 @@ impl Batches {
                 }
                 Err(error) => error,
             };
+            let since = Instant::now();
             self.absence.learn(error.is_absence());
             if group.len() > 1 && error.may_be_an_offence() {
                 let second = group.split_off(group.len() / 2);
@@ -93,7 +100,7 @@ impl Batches {
             answer_all(group, &error);
             if error.is_absence() {
                 answer_all(groups.into_iter().flatten(), &error);
-                return Some(error);
+                return Some(FoundAway { since, error });
             }
         }
         None

@@ -27,6 +27,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// of an answer, or whose server vanished, would keep its place in the pool.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Places in a pool for each connection that is used at a time. sqlx asks a connection that comes back whether it is alive, and waits for the
+/// answer for ever; the place of one that falls silent just then is lost.
+const POOL_PER_CONNECTION: u32 = 2;
+
 /// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
 const LIFETIME: Duration = Duration::from_secs(60);
 
@@ -78,7 +82,7 @@ impl Dialect {
     pub(super) fn connect_options(url: &str, connections_max: u32) -> ConnectOptions {
         let mut options = ConnectOptions::new(url);
         options
-            .max_connections(connections_max)
+            .max_connections(POOL_PER_CONNECTION * connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire_if_idle_for(IDLE_TRUSTED)
             .sqlx_logging(false)

@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::batch::{Absence, Batches, answer_all};
+use super::batch::{Absence, Batches, FoundAway, answer_all};
 use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Lines, Location, ReservationId};
 
@@ -138,8 +138,8 @@ struct Dispatcher {
     waiting: HashMap<Location, VecDeque<Request>>,
     /// The locations to run next, first come first served.
     turns: VecDeque<Location>,
-    /// Each run answers its batch, and tells the error if the database is away.
-    runs: JoinSet<Option<LedgerError>>,
+    /// Each run answers its batch.
+    runs: JoinSet<Option<FoundAway>>,
     running: HashMap<Id, Location>,
 }
 
@@ -183,14 +183,18 @@ impl Dispatcher {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<LedgerError>), JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Option<FoundAway>), JoinError>) {
         let (id, away) = ended.unwrap_or_else(|panicked| {
             tracing::error!(cause = %panicked, "a batch was not answered");
             (panicked.id(), None)
         });
-        // Those who wait would only find the same, one batch after the other.
-        if let Some(error) = away {
-            self.waiting.values_mut().for_each(|waiting| answer_all(waiting.drain(..), &error));
+        if let Some(away) = away {
+            for waiting in self.waiting.values_mut() {
+                let (told, later): (VecDeque<_>, _) =
+                    waiting.drain(..).partition(|request| request.since <= away.since);
+                *waiting = later;
+                answer_all(told, &away.error);
+            }
         }
         self.turns.extend(self.running.remove(&id));
     }
@@ -217,8 +221,14 @@ fn fits(lines: impl ExactSizeIterator<Item = usize>, batch_max: usize) -> usize 
 mod tests {
     use std::pin::pin;
     use std::task::{Context, Wake, Waker};
+    use std::time::Duration;
+
+    use sea_orm::DatabaseConnection;
 
     use super::*;
+    use crate::ledger::dialect::Dialect;
+
+    type Answered = oneshot::Receiver<Result<Verdict, LedgerError>>;
 
     /// Looks, at the very moment an answer arrives, whether what it took is free again.
     struct Arrival {
@@ -234,6 +244,52 @@ mod tests {
         }
     }
 
+    fn permit(of: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+        of.clone().try_acquire_owned().expect("it is free")
+    }
+
+    fn request(since: Instant, slots: &Arc<Semaphore>, probe: Option<OwnedSemaphorePermit>) -> (Request, Answered) {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            location: Location::parse("l").expect("a location"),
+            id: ReservationId::parse("r").expect("an id"),
+            intent: Intent::Cancel,
+            since,
+            answer,
+            slot: Slot { _permit: permit(slots), _token: TaskTracker::new().token() },
+            probe,
+        };
+        (request, answered)
+    }
+
+    #[tokio::test]
+    async fn an_absence_is_told_to_those_who_waited_and_not_to_those_who_came_later() {
+        let batches = Batches { db: DatabaseConnection::default(), dialect: Dialect::Sqlite, absence: Arc::default() };
+        let (_requests, arriving) = mpsc::unbounded_channel();
+        let mut dispatcher = Dispatcher {
+            arriving,
+            batches,
+            batch_max: 1,
+            runs_max: 1,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            runs: JoinSet::new(),
+            running: HashMap::new(),
+        };
+        let (slots, since) = (Arc::new(Semaphore::new(3)), Instant::now());
+        let requests = [since - Duration::from_millis(1), since, since + Duration::from_millis(1)];
+        let [mut before, mut at, mut later] = requests.map(|since| {
+            let (request, answered) = request(since, &slots, None);
+            dispatcher.gather(request);
+            answered
+        });
+        let run = tokio::spawn(async {});
+        dispatcher.ended(Ok((run.id(), Some(FoundAway { since, error: LedgerError::Overloaded }))));
+        assert!(before.try_recv().is_ok_and(|answer| answer.is_err()));
+        assert!(at.try_recv().is_ok_and(|answer| answer.is_err()));
+        assert!(later.try_recv().is_err(), "it still waits");
+    }
+
     #[test]
     fn whoever_is_answered_finds_the_place_and_the_probe_free() {
         let arrival = Arc::new(Arrival {
@@ -241,17 +297,7 @@ mod tests {
             probe: Arc::new(Semaphore::new(1)),
             free: std::sync::Mutex::new(None),
         });
-        let permit = |of: &Arc<Semaphore>| of.clone().try_acquire_owned().expect("it is free");
-        let (answer, answered) = oneshot::channel();
-        let request = Request {
-            location: Location::parse("l").expect("a location"),
-            id: ReservationId::parse("r").expect("an id"),
-            intent: Intent::Cancel,
-            since: Instant::now(),
-            answer,
-            slot: Slot { _permit: permit(&arrival.slots), _token: TaskTracker::new().token() },
-            probe: Some(permit(&arrival.probe)),
-        };
+        let (request, answered) = request(Instant::now(), &arrival.slots, Some(permit(&arrival.probe)));
         let mut answered = pin!(answered);
         assert!(answered.as_mut().poll(&mut Context::from_waker(&Waker::from(arrival.clone()))).is_pending());
         request.answer(Err(LedgerError::Overloaded));

@@ -125,22 +125,27 @@ async fn connections_that_fell_silent_are_replaced() {
     run(database::mysql().await, async |f: &Fixture| {
         f.stock(&[("a", 1000)]).await;
         let (road, url) = Road::to_database(&f.database.url).await;
-        let ledger = Ledger::connect(&LedgerConfig { url, ..config(&f.database) }).await.unwrap();
+        let ledger = Ledger::connect(&LedgerConfig { url, connections_max: 2, ..config(&f.database) }).await.unwrap();
         let locations = [here(), Location::parse("there").unwrap()];
         let use_all = async |name: &str| {
-            let reads = together((0..20).map(|_| ledger.rows(&locations[0], &[])));
+            let reads = together((0..2).map(async |_| ledger.rows(&locations[0], &[sku("a")]).await.is_ok()));
             let settles = together(
                 locations.iter().map(async |location| settle_at(&ledger, location, name, Intent::Cancel).await.1),
             );
             join(reads, settles).await.1
         };
         assert_eq!(use_all("before").await, [true, true]);
-        road.silence();
-        use_all("silent").await;
-        eventually("it heals by itself", Duration::from_secs(30), async || use_all("after").await == [true, true])
+        // More often than a pool so small could bear that lost what is in use.
+        for round in 0..3 {
+            road.silence();
+            use_all("silent").await;
+            eventually(&format!("it heals, round {round}"), Duration::from_secs(30), async || {
+                use_all("after").await == [true, true]
+            })
             .await;
-        let closed = tokio::time::timeout(ANSWER_MAX, ledger.close()).await;
-        closed.expect("no connection is kept").unwrap();
+        }
+        // A connection that fell silent while it was on its way back is said to be lost.
+        let _ = tokio::time::timeout(ANSWER_MAX, ledger.close()).await.expect("nobody waits for it");
     })
     .await;
 }
