@@ -17,6 +17,7 @@ mod decide;
 mod dialect;
 mod entity;
 mod migrate;
+mod pool;
 mod query;
 mod queue;
 mod repeat;
@@ -27,7 +28,7 @@ mod tables;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sea_orm::{ConnAcquireErr, Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::domain::{
@@ -36,9 +37,10 @@ use crate::domain::{
 };
 use batch::Batches;
 use change::Change;
-use dialect::{ACQUIRE_TIMEOUT, Dialect};
+use dialect::ACQUIRE_TIMEOUT;
+use pool::Pool;
 use queue::Queues;
-use repeat::{REPEAT_WITHIN, repeat, silent};
+use repeat::{REPEAT_WITHIN, silent};
 
 pub use queue::Place;
 
@@ -130,9 +132,7 @@ pub struct LedgerConfig {
 pub struct Ledger(Arc<Inner>);
 
 struct Inner {
-    db: DatabaseConnection,
-    dialect: Dialect,
-    url: String,
+    pool: Pool,
     queues: Queues,
     /// The connections that are left for all but batches. A batch must never wait behind them: it would take the database for away.
     others: Semaphore,
@@ -141,31 +141,24 @@ struct Inner {
 impl Ledger {
     /// Connects, or says within seconds why not. It does not migrate.
     pub async fn connect(config: &LedgerConfig) -> Result<Self, LedgerError> {
-        let dialect = Dialect::of_url(&config.url)?;
-        tokio::time::timeout(ACQUIRE_TIMEOUT, dialect.probe(&config.url))
-            .await
-            .map_err(|_| silent(ACQUIRE_TIMEOUT))??;
-        // SQLite may be busy when several connect to a new file: the first of them changes its journal.
-        let db = repeat(Instant::now() + REPEAT_WITHIN, async || {
-            Ok(Database::connect(Dialect::connect_options(&config.url, config.connections_max)).await?)
-        })
-        .await?;
-        let batches = Batches { db: db.clone(), dialect, absence: Arc::default() };
+        let pool = Pool::open(&config.url, config.connections_max).await?;
+        let dialect = pool.dialect();
+        let batches = Batches { pool: pool.clone(), absence: Arc::default() };
         let at_once = dialect.batches_at_once(config.connections_max);
         let queues = Queues::start(dialect.queues(), config.queue_max, config.batch_max, at_once, &batches);
         let of_batches = dialect.queues() * at_once;
         let others = Semaphore::new((config.connections_max as usize).saturating_sub(of_batches).max(1));
-        Ok(Self(Arc::new(Inner { db, dialect, url: config.url.clone(), queues, others })))
+        Ok(Self(Arc::new(Inner { pool, queues, others })))
     }
 
     /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
     pub async fn migrate(&self) -> Result<usize, LedgerError> {
-        migrate::migrate(&self.0.db, self.0.dialect, &self.0.url).await
+        migrate::migrate(&self.0.pool).await
     }
 
     /// One sentence for each setting of the database that weakens what callers are promised.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
-        Ok(self.0.dialect.durability_warnings(&self.0.db).await?)
+        Ok(self.0.pool.dialect().durability_warnings(&self.0.pool.db()).await?)
     }
 
     /// Takes a place in the queue, or says at once that there is none: nothing may be promised to a caller before.
@@ -175,7 +168,7 @@ impl Ledger {
 
     /// The rows of these skus, in the order asked for.
     pub async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<Vec<(Sku, Option<StockRow>)>, LedgerError> {
-        let rows = self.repeated(|db| tables::stock(db, location, skus)).await?;
+        let rows = self.repeated(|db| async move { tables::stock(&db, location, skus).await }).await?;
         Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
     }
 
@@ -185,7 +178,7 @@ impl Ledger {
         location: &Location,
         ids: &[ReservationId],
     ) -> Result<Vec<Settlement>, LedgerError> {
-        let settled = self.repeated(|db| tables::settlements(db, location, ids)).await?;
+        let settled = self.repeated(|db| async move { tables::settlements(&db, location, ids).await }).await?;
         Ok(settled.into_values().collect())
     }
 
@@ -238,9 +231,10 @@ impl Ledger {
     /// The books of these skus, those that exist, each as of one instant.
     pub async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
         let _connection = self.connection().await?;
+        let (db, dialect) = (self.0.pool.db(), self.0.pool.dialect());
         let mut books = Vec::new();
         for skus in skus.chunks(query::BOOKS_MAX) {
-            let some = query::books(&self.0.db, self.0.dialect, location, skus);
+            let some = query::books(&db, dialect, location, skus);
             let some = tokio::time::timeout(query::BOOKS_WITHIN, some).await;
             books.extend(some.map_err(|_| silent(query::BOOKS_WITHIN))??);
         }
@@ -249,19 +243,22 @@ impl Ledger {
 
     /// The database's clock, in microseconds since 1970.
     pub async fn now_micros(&self) -> Result<i64, LedgerError> {
-        self.repeated(async |db| Ok(tables::now_micros(db, self.0.dialect).await?)).await
+        let dialect = self.0.pool.dialect();
+        self.repeated(|db| async move { Ok(tables::now_micros(&db, dialect).await?) }).await
     }
 
     /// Answers within seconds if the database is there.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        Ok(tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.db.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
+        Ok(tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.pool.db().ping())
+            .await
+            .map_err(|_| silent(ACQUIRE_TIMEOUT))??)
     }
 
     /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects, or says within
     /// seconds that some connection does not end.
     pub async fn close(&self) -> Result<(), LedgerError> {
         self.0.queues.close().await;
-        let closed = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.db.close_by_ref()).await;
+        let closed = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.pool.db().close_by_ref()).await;
         Ok(closed.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
     }
 
@@ -271,16 +268,17 @@ impl Ledger {
         request_id: &RequestId,
         change: Change<'_>,
     ) -> Result<Result<(), Refusal>, LedgerError> {
-        self.repeated(|db| supply::apply(db, self.0.dialect, location, request_id, change)).await
+        let dialect = self.0.pool.dialect();
+        self.repeated(|db| supply::apply(db, dialect, location, request_id, change)).await
     }
 
     /// Runs what may be repeated.
-    async fn repeated<'a, T, F>(&'a self, work: impl Fn(&'a DatabaseConnection) -> F) -> Result<T, LedgerError>
+    async fn repeated<T, F>(&self, work: impl Fn(DatabaseConnection) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
         let _connection = self.connection().await?;
-        repeat(Instant::now() + REPEAT_WITHIN, || work(&self.0.db)).await
+        self.0.pool.repeat(Instant::now() + REPEAT_WITHIN, work).await
     }
 
     /// Waits for one of the connections that batches do not need, as long as the pool itself would.

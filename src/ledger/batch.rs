@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::LedgerError;
 use super::commit::commit;
-use super::dialect::Dialect;
+use super::pool::Pool;
 use super::queue::Request;
-use super::repeat::{REPEAT_WITHIN, repeat, silent};
+use super::repeat::{REPEAT_WITHIN, silent};
 use crate::domain::Location;
 
 /// No try begins for an intent that has waited for longer. With the wait for a lock that the last try may run into, its caller
@@ -32,8 +32,7 @@ pub(super) struct FoundAway {
 /// Settles batches.
 #[derive(Clone)]
 pub(super) struct Batches {
-    pub(super) db: DatabaseConnection,
-    pub(super) dialect: Dialect,
+    pub(super) pool: Pool,
     /// Known before anybody is answered.
     pub(super) absence: Arc<Absence>,
 }
@@ -81,7 +80,8 @@ impl Batches {
             let within = if group.len() > 1 { REPEAT_SEVERAL_WITHIN } else { REPEAT_WITHIN };
             let until = (Instant::now() + within).min(oldest.since + TRY_WITHIN);
             let intents: Vec<_> = group.iter().map(|request| (&request.id, &request.intent)).collect();
-            let error = match repeat(until, || commit(&self.db, self.dialect, &location, &intents)).await {
+            let commit = |db| commit(db, self.pool.dialect(), &location, &intents);
+            let error = match self.pool.repeat(until, commit).await {
                 Ok(verdicts) => {
                     self.absence.learn(false);
                     group.into_iter().zip(verdicts).for_each(|(request, verdict)| request.answer(Ok(verdict)));

@@ -15,12 +15,12 @@ use crate::domain::{Location, ReservationId, Sku};
 
 /// Settles these, in order; one verdict each.
 pub(super) async fn commit(
-    db: &DatabaseConnection,
+    db: DatabaseConnection,
     dialect: Dialect,
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
-    let transaction = tables::begin(db).await?;
+    let transaction = tables::begin(&db).await?;
     // An error from here on drops the transaction, which rolls it back.
     let to_confirm: Vec<Sku> = intents.iter().flat_map(|(_, intent)| lines_to_confirm(intent)).collect();
     let rows = tables::lock_stock(&transaction, location, &to_confirm).await?;

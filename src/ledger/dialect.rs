@@ -1,7 +1,6 @@
 //! All that differs between MySQL and SQLite. The statements themselves are built by sea-orm, which leaves out what an engine does not
 //! know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in `migrate`.
 
-use std::io;
 use std::time::Duration;
 
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
@@ -22,14 +21,6 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 /// How long a statement waits for a lock, on both engines. Locks are held for milliseconds; a batch with one row that is held for longer is halved
 /// again and again, a wait each time.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
-
-/// A connection that did not come to rest within this time after its use, a ping included, is closed. Otherwise one that was cut in the middle
-/// of an answer, or whose server vanished, would keep its place in the pool.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Places in a pool for each connection that is used at a time. sqlx asks a connection that comes back whether it is alive, and waits for the
-/// answer for ever; the place of one that falls silent just then is lost.
-const POOL_PER_CONNECTION: u32 = 2;
 
 /// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -82,28 +73,20 @@ impl Dialect {
     pub(super) fn connect_options(url: &str, connections_max: u32) -> ConnectOptions {
         let mut options = ConnectOptions::new(url);
         options
-            .max_connections(POOL_PER_CONNECTION * connections_max)
+            .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire_if_idle_for(IDLE_TRUSTED)
             .sqlx_logging(false)
             .map_sqlx_mysql_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT))
             .map_sqlx_mysql_pool_opts(|pool| {
-                pool.idle_timeout(IDLE)
-                    .max_lifetime(LIFETIME)
-                    .after_connect(|connection, _| {
-                        Box::pin(async move {
-                            for statement in mysql_session() {
-                                connection.execute(AssertSqlSafe(statement)).await?;
-                            }
-                            Ok(())
-                        })
+                pool.idle_timeout(IDLE).max_lifetime(LIFETIME).after_connect(|connection, _| {
+                    Box::pin(async move {
+                        for statement in mysql_session() {
+                            connection.execute(AssertSqlSafe(statement)).await?;
+                        }
+                        Ok(())
                     })
-                    .after_release(|connection, _| {
-                        Box::pin(async move {
-                            let rested = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
-                            rested.map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))?.map(|()| true)
-                        })
-                    })
+                })
             })
             .map_sqlx_sqlite_opts(|options| {
                 options

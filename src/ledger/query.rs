@@ -15,20 +15,20 @@ use crate::domain::{Location, Sku, StockRow};
 
 /// Rows in byte order of the sku.
 pub(super) async fn list_rows(
-    db: &DatabaseConnection,
+    db: DatabaseConnection,
     location: &Location,
     after: Option<&Sku>,
     limit: u64,
 ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
     let after = after.map_or("", Sku::as_str);
     let select = Entity::find().filter(Column::Location.eq(location.as_str())).filter(Column::Sku.gt(after));
-    let models = by_primary_key(select).order_by_asc(Column::Sku).limit(limit).all(db).await?;
+    let models = by_primary_key(select).order_by_asc(Column::Sku).limit(limit).all(&db).await?;
     models.into_iter().map(|model| model.into_row()).collect()
 }
 
 /// Rows in order of their version, then of the sku.
 pub(super) async fn rows_changed(
-    db: &DatabaseConnection,
+    db: DatabaseConnection,
     location: &Location,
     (version, sku): (i64, Option<&Sku>),
     limit: u64,
@@ -47,15 +47,15 @@ pub(super) async fn rows_changed(
         .order_by_asc(Column::Version)
         .order_by_asc(Column::Sku)
         .limit(limit)
-        .all(db)
+        .all(&db)
         .await?;
     models.into_iter().map(|model| model.into_row()).collect()
 }
 
 /// All locations. MySQL steps from one to the next in the index, SQLite reads the index.
-pub(super) async fn locations(db: &DatabaseConnection) -> Result<Vec<Location>, LedgerError> {
+pub(super) async fn locations(db: DatabaseConnection) -> Result<Vec<Location>, LedgerError> {
     let select = Entity::find().select_only().column(Column::Location).distinct().order_by_asc(Column::Location);
-    let found: Vec<String> = select.into_tuple().all(db).await?;
+    let found: Vec<String> = select.into_tuple().all(&db).await?;
     let parse = |text: String| {
         Location::parse(&text).map_err(|broken| LedgerError::Corrupt(format!("location {text:?} {broken}")))
     };

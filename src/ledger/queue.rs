@@ -223,10 +223,8 @@ mod tests {
     use std::task::{Context, Wake, Waker};
     use std::time::Duration;
 
-    use sea_orm::DatabaseConnection;
-
     use super::*;
-    use crate::ledger::dialect::Dialect;
+    use crate::ledger::pool::Pool;
 
     type Answered = oneshot::Receiver<Result<Verdict, LedgerError>>;
 
@@ -264,7 +262,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_absence_is_told_to_those_who_waited_and_not_to_those_who_came_later() {
-        let batches = Batches { db: DatabaseConnection::default(), dialect: Dialect::Sqlite, absence: Arc::default() };
+        let pool = Pool::open("sqlite::memory:", 1).await.expect("opens");
+        let batches = Batches { pool, absence: Arc::default() };
         let (_requests, arriving) = mpsc::unbounded_channel();
         let mut dispatcher = Dispatcher {
             arriving,

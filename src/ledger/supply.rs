@@ -10,14 +10,14 @@ use crate::domain::{Location, Refusal, RequestId};
 
 /// Applies the change once, however often it is asked for under this id.
 pub(super) async fn apply(
-    db: &DatabaseConnection,
+    db: DatabaseConnection,
     dialect: Dialect,
     location: &Location,
     request_id: &RequestId,
     change: Change<'_>,
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let fingerprint = change.fingerprint().to_string();
-    let transaction = tables::begin(db).await?;
+    let transaction = tables::begin(&db).await?;
     let rows = tables::lock_stock(&transaction, location, &change.skus()).await?;
     // Looked at behind the locks, so that of two equal requests the second sees the first. If there was nothing to lock, they collide at
     // the key of their first movement, and the second is repeated.

@@ -1,4 +1,4 @@
-//! The protocol between the two stores (design: confirm, cancel, late confirms, what crashes and lost stores leave behind), over the embedded pair
+//! The protocol between the two stores (confirm, cancel, late confirms, what crashes and lost stores leave behind), over the embedded pair
 //! and over real servers.
 
 use std::sync::Arc;

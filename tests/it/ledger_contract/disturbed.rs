@@ -144,7 +144,7 @@ async fn connections_that_fell_silent_are_replaced() {
             })
             .await;
         }
-        // A connection that fell silent while it was on its way back is said to be lost.
+        // One that fell silent while it was on its way back may not end.
         let _ = tokio::time::timeout(ANSWER_MAX, ledger.close()).await.expect("nobody waits for it");
     })
     .await;
