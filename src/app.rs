@@ -84,7 +84,10 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         if timeout(config.shutdown_grace / 2, server).await.is_err() {
             tracing::warn!("some callers keep their connections open: leaving them");
         }
-        calls.finish().await;
+        // A reconcile takes as long as there is stock; it may be cut anywhere.
+        if timeout(config.shutdown_grace / 4, calls.finish()).await.is_err() {
+            tracing::warn!("some calls take too long: leaving them");
+        }
         tasks.stop().await;
         if let Err(error) = ledger.close().await {
             tracing::warn!(error = chain(&error), "the database did not close well");

@@ -74,7 +74,7 @@ pub struct ServeArgs {
     /// How long an answer of Redis may take
     #[arg(long, env = "STOCKHOLD_REDIS_TIMEOUT", value_name = "TIME", default_value = "1s", value_parser = duration)]
     redis_timeout: Duration,
-    /// Connections to the database, at least 5: some are the group commit's alone
+    /// Connections to the database, at least 6: some are the group commit's alone
     #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10", value_parser = connections())]
     database_connections: u32,
     /// Confirms and cancels under way at a time, in each queue of the ledger; more are refused
@@ -182,7 +182,7 @@ impl DatabaseArgs {
 }
 
 /// The parameters that the driver knows; it would ignore others, such as a misspelt `ssl-mode`.
-const MYSQL_PARAMETERS: [&str; 13] = [
+const MYSQL_PARAMETERS: [&str; 14] = [
     "ssl-mode",
     "sslmode",
     "ssl-ca",
@@ -194,6 +194,7 @@ const MYSQL_PARAMETERS: [&str; 13] = [
     "charset",
     "collation",
     "socket",
+    "statement-cache-capacity",
     "timezone",
     "time-zone",
 ];
@@ -380,7 +381,7 @@ fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
 }
 
 fn connections() -> RangedU64ValueParser<u32> {
-    RangedU64ValueParser::new().range(5..=COUNT_MAX)
+    RangedU64ValueParser::new().range(6..=COUNT_MAX)
 }
 
 /// The prefix must leave the location's braces the first in a key: they choose the slot in a cluster.

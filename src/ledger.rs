@@ -119,7 +119,7 @@ pub enum LedgerError {
 pub struct LedgerConfig {
     /// `mysql://user:password@host:port/database` or `sqlite://file?mode=rwc`.
     pub url: String,
-    /// The most connections at a time, 5 or more: some are the group commit's alone.
+    /// The most connections at a time, 6 or more: some are the group commit's alone.
     pub connections_max: u32,
     /// The most intents that are in one queue, from the place that is taken for them to their answer.
     pub queue_max: usize,
@@ -136,6 +136,8 @@ struct Inner {
     queues: Queues,
     /// The connections that are left for all but batches. A batch must never wait behind them: it would take the database for away.
     others: Semaphore,
+    /// Summing up the books takes long, so it may have one of those at a time.
+    books: Semaphore,
 }
 
 impl Ledger {
@@ -148,7 +150,7 @@ impl Ledger {
         let queues = Queues::start(dialect.queues(), config.queue_max, config.batch_max, at_once, &batches);
         let of_batches = dialect.queues() * at_once;
         let others = Semaphore::new((config.connections_max as usize).saturating_sub(of_batches).max(1));
-        Ok(Self(Arc::new(Inner { pool, queues, others })))
+        Ok(Self(Arc::new(Inner { pool, queues, others, books: Semaphore::new(1) })))
     }
 
     /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
@@ -230,10 +232,12 @@ impl Ledger {
 
     /// The books of these skus, those that exist, each as of one instant.
     pub async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
-        let _connection = self.connection().await?;
+        // It is never closed.
+        let _alone = self.0.books.acquire().await;
         let (db, dialect) = (self.0.pool.db(), self.0.pool.dialect());
         let mut books = Vec::new();
         for skus in skus.chunks(query::BOOKS_MAX) {
+            let _connection = self.connection().await?;
             let some = query::books(&db, dialect, location, skus);
             let some = tokio::time::timeout(query::BOOKS_WITHIN, some).await;
             books.extend(some.map_err(|_| silent(query::BOOKS_WITHIN))??);

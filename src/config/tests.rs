@@ -37,7 +37,7 @@ fn a_wrong_value_is_named_in_one_line() {
         (&["--ttl-min", "soon"], "write 500ms, 10s, 5m or 1h 30m"),
         (&["--concurrency-max", "0"], "must be 1 to 1000000"),
         (&["--concurrency-max", "-1"], "unexpected argument"),
-        (&["--database-connections", "4"], "4 is not in 5..=1000000"),
+        (&["--database-connections", "5"], "5 is not in 6..=1000000"),
         (&["--redis-prefix", "a{b"], "none of them { or }"),
         (&["--listen", "localhost:50051"], "write an IP address and a port"),
         (&["--database-url", "mysql://app:secret@db"], "must name a database"),

@@ -90,7 +90,10 @@ impl Batches {
                 Err(error) => error,
             };
             let since = Instant::now();
-            self.absence.learn(error.is_absence());
+            let away = error.absence();
+            if let Some(away) = away {
+                self.absence.learn(away);
+            }
             if group.len() > 1 && error.may_be_an_offence() {
                 let second = group.split_off(group.len() / 2);
                 groups.extend([group, second]);
@@ -98,7 +101,7 @@ impl Batches {
             }
             tracing::warn!(location = location.as_str(), intents = group.len(), cause = ?error, "a batch was given up");
             answer_all(group, &error);
-            if error.is_absence() {
+            if away == Some(true) {
                 answer_all(groups.into_iter().flatten(), &error);
                 return Some(FoundAway { since, error });
             }

@@ -25,8 +25,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Connections that nobody needs for this long are closed, before the server does it (`wait_timeout`).
-const IDLE: Duration = Duration::from_secs(20);
+/// Connections that nobody needs for this long are closed at the next look, which is taken as often: before the server does it (`wait_timeout`).
+const IDLE: Duration = Duration::from_secs(10);
 
 /// Enough for every statement in all of its sizes.
 const STATEMENTS_KEPT: usize = 256;
@@ -110,6 +110,14 @@ impl Dialect {
                 .map_err(connection_error),
             // Its pool opens a file, which succeeds or fails at once.
             Self::Sqlite => Ok(()),
+        }
+    }
+
+    /// How many connections a pool has, those that do not come back included. SQLite's always do.
+    pub(super) fn connections(self, db: &DatabaseConnection) -> u32 {
+        match self {
+            Self::MySql => db.get_mysql_connection_pool().size(),
+            Self::Sqlite => 0,
         }
     }
 

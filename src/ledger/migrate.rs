@@ -1,9 +1,9 @@
 //! Brings the tables up to date, safely when several instances start at once: one migrates, the others wait for it.
 
-use sea_orm::{Database, DbErr};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbErr};
 
 use super::LedgerError;
-use super::dialect::Dialect;
+use super::dialect::{ACQUIRE_TIMEOUT, Dialect};
 use super::pool::Pool;
 use super::tables::begin;
 
@@ -15,8 +15,12 @@ pub(super) async fn migrate(pool: &Pool) -> Result<usize, LedgerError> {
     let dialect = pool.dialect();
     match dialect {
         Dialect::MySql => {
-            // The lock belongs to a connection, so there must be only one; closing it releases the lock.
-            let alone = Database::connect(Dialect::connect_options(pool.url(), 1)).await?;
+            // The lock belongs to a connection, so there must be only one, and nothing may replace it meanwhile, as the pool's own connections are
+            // replaced. Closing it releases the lock, and so does the server, when this instance vanishes.
+            let mut options = ConnectOptions::new(pool.url());
+            options.max_connections(1).max_lifetime(None).idle_timeout(None).acquire_timeout(ACQUIRE_TIMEOUT);
+            let alone = Database::connect(options.sqlx_logging(false).to_owned()).await?;
+            alone.execute_unprepared("SET SESSION wait_timeout = 30, lock_wait_timeout = 60").await?;
             let locked: i64 = dialect.row(&alone, MYSQL_LOCK).await?.try_get("", "locked")?;
             let applied = if locked == 1 {
                 migrations::apply(&alone).await

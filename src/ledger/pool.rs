@@ -5,7 +5,7 @@
 //! takes over. What is left of the old one ends with its connections.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sea_orm::{ConnAcquireErr, Database, DatabaseConnection, DbErr};
 use tokio::sync::Mutex;
@@ -14,6 +14,10 @@ use tokio::time::timeout;
 use super::LedgerError;
 use super::dialect::{ACQUIRE_TIMEOUT, Dialect};
 use super::repeat::{REPEAT_WITHIN, repeat, silent};
+
+/// How long a pool that was replaced keeps the next one from being replaced, unless all of its connections have ended: a database that answers, but never
+/// ends what it is asked, must not be given one connection after the other.
+const RENEW_AGAIN: Duration = Duration::from_secs(300);
 
 /// A clone is another handle to the same one.
 #[derive(Clone)]
@@ -24,8 +28,8 @@ struct Inner {
     dialect: Dialect,
     connections_max: u32,
     current: RwLock<Current>,
-    /// Held by whoever replaces the pool.
-    renewing: Mutex<()>,
+    /// The pool before this one, and since when it is replaced; held by whoever replaces the present one.
+    replaced: Mutex<Option<(DatabaseConnection, Instant)>>,
 }
 
 #[derive(Clone)]
@@ -43,7 +47,7 @@ impl Pool {
         let connect = || async { Ok(Database::connect(Dialect::connect_options(url, connections_max)).await?) };
         let db = repeat(Instant::now() + REPEAT_WITHIN, connect).await?;
         let current = RwLock::new(Current { db, number: 0 });
-        Ok(Self(Arc::new(Inner { url: url.to_owned(), dialect, connections_max, current, renewing: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { url: url.to_owned(), dialect, connections_max, current, replaced: Mutex::default() })))
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -59,7 +63,7 @@ impl Pool {
         self.current().db
     }
 
-    /// As [`repeat`], with a new pool where that helps.
+    /// As [`repeat`]. Where no connection was to be had, the next call may find a new pool.
     pub(super) async fn repeat<T, F>(
         &self,
         until: Instant,
@@ -68,18 +72,13 @@ impl Pool {
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
-        let try_once = || async {
-            let Current { db, number } = self.current();
-            match work(db).await {
-                Err(LedgerError::Unavailable(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))
-                    if self.renew(number).await =>
-                {
-                    work(self.db()).await
-                }
-                result => result,
-            }
-        };
-        repeat(until, try_once).await
+        let number = self.current().number;
+        let result = repeat(until, || work(self.db())).await;
+        if let Err(LedgerError::Unavailable(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))) = &result {
+            // The caller has waited long enough.
+            tokio::spawn(self.clone().renew(number));
+        }
+        result
     }
 
     fn current(&self) -> Current {
@@ -87,23 +86,23 @@ impl Pool {
         self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the pool of this number, unless somebody did so already. False if the database does not answer.
-    async fn renew(&self, spoiled: u64) -> bool {
-        let Inner { url, dialect, connections_max, current, renewing } = &*self.0;
-        let _renewing = renewing.lock().await;
-        if self.current().number != spoiled {
-            return true;
+    /// Replaces the pool of this number, unless somebody did so already, if the database answers to a new connection.
+    async fn renew(self, spoiled: u64) {
+        let Inner { url, dialect, connections_max, current, replaced } = &*self.0;
+        let Ok(mut replaced) = replaced.try_lock() else { return };
+        let too_soon =
+            replaced.as_ref().is_some_and(|(old, since)| since.elapsed() < RENEW_AGAIN && dialect.connections(old) > 0);
+        if too_soon || self.current().number != spoiled {
+            return;
         }
         if !matches!(timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await, Ok(Ok(()))) {
-            return false;
+            return;
         }
-        match Database::connect(Dialect::connect_options(url, *connections_max)).await {
-            Ok(db) => {
-                tracing::warn!("connections to the database were lost without a word: they are replaced");
-                *current.write().unwrap_or_else(PoisonError::into_inner) = Current { db, number: spoiled + 1 };
-                true
-            }
-            Err(_) => false,
+        if let Ok(db) = Database::connect(Dialect::connect_options(url, *connections_max)).await {
+            tracing::warn!("connections to the database were lost without a word: all are replaced");
+            let new = Current { db, number: spoiled + 1 };
+            let old = std::mem::replace(&mut *current.write().unwrap_or_else(PoisonError::into_inner), new);
+            *replaced = Some((old.db, Instant::now()));
         }
     }
 }

@@ -70,13 +70,16 @@ impl LedgerError {
         }
     }
 
-    /// True if the database is away, so that whatever is asked next would fail too.
-    pub(super) fn is_absence(&self) -> bool {
+    /// Whether the database is away, so that whatever is asked next would fail too; `None` if this does not tell.
+    pub(super) fn absence(&self) -> Option<bool> {
         match self {
-            LedgerError::Unavailable(error) => {
-                matches!(failure(error), Failure::Connection | Failure::NoConnection)
-            }
-            LedgerError::Corrupt(_) | LedgerError::Overloaded => false,
+            LedgerError::Unavailable(error) => match failure(error) {
+                Failure::Connection | Failure::NoConnection => Some(true),
+                Failure::Silence => None,
+                Failure::Collision | Failure::Statement => Some(false),
+            },
+            LedgerError::Corrupt(_) => Some(false),
+            LedgerError::Overloaded => None,
         }
     }
 }

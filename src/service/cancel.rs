@@ -1,4 +1,4 @@
-//! Cancel: what is held is free at once, and from then on the cancel is completed whatever happens; then the settlement; then the answer. Where a
+//! Cancel: what is held is free at once, and from then on recovery completes the cancel if this call does not; then the settlement; then the answer. Where a
 //! confirm has begun the ledger decides which of the two came first, so the settlement comes first.
 
 use fail::fail_point;

@@ -130,7 +130,19 @@ impl Run<'_> {
         let now = self.apply(Command::Get { id: id.clone() }).await?;
         if matches!(now, Reply::Accepted(reservation) if reservation.state == State::Held) {
             let description = format!("is held, although the ledger has it as {:?}", settlement.outcome);
-            let repaired = self.repair && self.service.tell(self.location, settlement).await.is_ok();
+            let repaired = self.repair
+                && match self.service.tell(self.location, settlement).await {
+                    Ok(_) => true,
+                    Err(error) => {
+                        tracing::warn!(
+                            location = self.location.as_str(),
+                            reservation_id = id.as_str(),
+                            ?error,
+                            "a difference was not repaired"
+                        );
+                        false
+                    }
+                };
             self.add(Finding { kind: FindingKind::Settled, sku: None, id: Some(id), description, repaired });
         }
         Ok(())

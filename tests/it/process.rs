@@ -40,7 +40,9 @@ async fn confirming(sleep_ms: u32) -> (TestService, JoinHandle<Result<Reservatio
 
 #[tokio::test]
 async fn a_call_under_way_is_answered_before_the_end() {
-    let (mut service, confirm) = confirming(2_000).await;
+    // Well below the time that the ledger gives a try.
+    let (mut service, confirm) = confirming(3_000).await;
+    assert!(!confirm.is_finished(), "it is under way");
     confirm.await.expect("does not panic").expect("confirmed");
     assert!(service.wait_exit().success(), "{}", service.log());
 }
@@ -149,6 +151,7 @@ async fn a_start_that_waits_can_be_stopped() {
     .await;
     terminate(&service.0);
     eventually("it ends", Duration::from_secs(10), async || matches!(service.0.try_wait(), Ok(Some(_)))).await;
+    assert!(service.0.wait().expect("it has ended").success());
     keeper.close().await.expect("closes");
     database.remove().await;
 }
