@@ -4,13 +4,15 @@
 mod location;
 mod scored;
 
+pub use location::LocationHolds;
+pub use scored::Scored;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
-use self::location::LocationHolds;
 use super::{Command, Holds, HoldsError, Reply};
 use crate::domain::Location;
 
@@ -22,9 +24,12 @@ pub fn system_clock() -> Clock {
     Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
 }
 
+/// All that such a store has at one instant.
+pub type Snapshot = HashMap<Location, LocationHolds>;
+
 /// Holds in this process.
 pub struct EmbeddedHolds {
-    locations: Mutex<HashMap<Location, LocationHolds>>,
+    locations: Mutex<Snapshot>,
     clock: Clock,
     retention_ms: u64,
 }
@@ -35,9 +40,14 @@ impl EmbeddedHolds {
         Self { locations: Mutex::default(), clock, retention_ms: retention.as_millis() as u64 }
     }
 
-    /// Forgets everything, as a Redis does that lost its memory.
-    pub fn forget_all(&self) {
-        self.locations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// What there is now.
+    pub fn snapshot(&self) -> Snapshot {
+        self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes back to what was there before, as a Redis does that comes up with an older snapshot, or with none.
+    pub fn restore(&self, snapshot: Snapshot) {
+        *self.locations.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 }
 

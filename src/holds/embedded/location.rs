@@ -11,16 +11,23 @@ use crate::domain::{
 };
 use crate::holds::{Command, Held, Index, Page, Position, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, Rows};
 
-#[derive(Default)]
-pub(super) struct LocationHolds {
-    registers: HashMap<Sku, StockRow>,
-    held: HashMap<Sku, Held>,
-    records: HashMap<ReservationId, Reservation>,
-    deadlines: Scored,
-    unsettled: Scored,
-    /// When ended records are forgotten; Redis has its key expiry for this.
-    forget: Scored,
-    synced: Option<i64>,
+/// The holds of one location. All is open to read: it is what invariants speak of, and what Redis is compared with.
+#[derive(Clone, Debug, Default)]
+pub struct LocationHolds {
+    /// The copies of ledger rows.
+    pub registers: HashMap<Sku, StockRow>,
+    /// The counters of what is held.
+    pub held: HashMap<Sku, Held>,
+    /// Live reservations, and ended ones until they are forgotten.
+    pub records: HashMap<ReservationId, Reservation>,
+    /// The held ones, by deadline.
+    pub deadlines: Scored,
+    /// Those whose settlement may not be in the ledger, by when they were last touched.
+    pub unsettled: Scored,
+    /// The ended ones that need no settlement, by when they are forgotten; Redis has its key expiry for this.
+    pub forget: Scored,
+    /// How far the sync task has pushed.
+    pub synced: Option<i64>,
 }
 
 impl LocationHolds {

@@ -5,13 +5,24 @@ use std::ops::Bound;
 
 use crate::domain::ReservationId;
 
-#[derive(Default)]
-pub(super) struct Scored {
+/// A sorted set. Scores are Unix milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scored {
     order: BTreeSet<(u64, ReservationId)>,
     scores: HashMap<ReservationId, u64>,
 }
 
 impl Scored {
+    /// All members, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &(u64, ReservationId)> {
+        self.order.iter()
+    }
+
+    /// The score of a member.
+    pub fn score(&self, id: &ReservationId) -> Option<u64> {
+        self.scores.get(id).copied()
+    }
+
     pub(super) fn set(&mut self, id: &ReservationId, score: u64) {
         self.remove(id);
         self.order.insert((score, id.clone()));

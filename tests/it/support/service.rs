@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stockhold::domain::{Lines, Reservation, State, StockItem, StockTarget};
 use stockhold::domain::{Refusal, RequestId};
-use stockhold::holds::embedded::EmbeddedHolds;
+use stockhold::holds::embedded::{EmbeddedHolds, Snapshot};
 use stockhold::holds::redis::RedisHolds;
 use stockhold::holds::{Command, Holds, Reply};
 use stockhold::ledger::{Ledger, LedgerConfig};
@@ -82,7 +82,7 @@ impl LocalService {
     /// The holds' store loses everything.
     pub(crate) async fn forget_holds(&self) {
         match &self.memory {
-            Memory::Embedded(holds) => holds.forget_all(),
+            Memory::Embedded(holds) => holds.restore(Snapshot::default()),
             Memory::Redis { prefix } => {
                 let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
                 let keys: Vec<String> = run(&client, "KEYS", &[&format!("{prefix}:*")]).await;
