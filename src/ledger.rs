@@ -1,4 +1,4 @@
-//! The ledger: supply and settled reservations, durable, in MySQL (MySQL 8, MariaDB) or SQLite through sea-orm. The only place that knows SQL.
+//! The ledger: supply and settled reservations, durable, in MySQL (MySQL 8, MariaDB) or SQLite.
 //!
 //! Promises:
 //! - The first settlement of a reservation wins and never changes; a `Confirmed` one is committed together with its deductions and
@@ -13,23 +13,18 @@
 mod batch;
 mod change;
 mod commit;
+pub mod database;
 mod decide;
-mod dialect;
-mod entity;
-mod migrate;
-mod pool;
-mod query;
 mod queue;
 mod repeat;
-mod sizes;
+mod sql;
 mod supply;
-mod tables;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
 
 use crate::domain::{
     Adjustment, Fingerprint, Lines, Location, Refusal, RequestId, ReservationId, Settlement, Shortage, Sku, StockRow,
@@ -37,12 +32,22 @@ use crate::domain::{
 };
 use batch::Batches;
 use change::Change;
-use dialect::ACQUIRE_TIMEOUT;
-use pool::Pool;
+use database::{Database, DatabaseError, Failure};
 use queue::Queues;
-use repeat::{REPEAT_WITHIN, silent};
+use repeat::{REPEAT_WITHIN, repeat, silent};
+use sql::SqlDatabase;
 
+pub use change::Moved;
 pub use queue::Place;
+
+/// How long a call waits for a connection, a new one included.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The most skus whose books are summed up at a time: it takes reading every movement and deduction of theirs.
+const BOOKS_MAX: usize = 50;
+
+/// How long that may take: some hundred million of them.
+const BOOKS_WITHIN: Duration = Duration::from_secs(60);
 
 /// What shall become of a reservation.
 #[derive(Clone, Debug)]
@@ -108,7 +113,7 @@ pub enum LedgerError {
     Overloaded,
     /// The database could not be reached, or kept failing; what was asked may have been committed if it was a write.
     #[error("the database did not answer")]
-    Unavailable(#[from] DbErr),
+    Unavailable(#[from] DatabaseError),
     /// The database holds something that this service never writes.
     #[error("the database holds what stockhold never writes: {0}")]
     Corrupt(String),
@@ -132,7 +137,7 @@ pub struct LedgerConfig {
 pub struct Ledger(Arc<Inner>);
 
 struct Inner {
-    pool: Pool,
+    database: Arc<dyn Database>,
     queues: Queues,
     /// The connections that are left for all but batches. A batch must never wait behind them: it would take the database for away.
     others: Semaphore,
@@ -143,24 +148,27 @@ struct Inner {
 impl Ledger {
     /// Connects, or says within seconds why not. It does not migrate.
     pub async fn connect(config: &LedgerConfig) -> Result<Self, LedgerError> {
-        let pool = Pool::open(&config.url, config.connections_max).await?;
-        let dialect = pool.dialect();
-        let batches = Batches { pool: pool.clone(), absence: Arc::default() };
-        let at_once = dialect.batches_at_once(config.connections_max);
-        let queues = Queues::start(dialect.queues(), config.queue_max, config.batch_max, at_once, &batches);
-        let of_batches = dialect.queues() * at_once;
-        let others = Semaphore::new((config.connections_max as usize).saturating_sub(of_batches).max(1));
-        Ok(Self(Arc::new(Inner { pool, queues, others, books: Semaphore::new(1) })))
+        let database = SqlDatabase::open(&config.url, config.connections_max).await?;
+        Ok(Self::over(Arc::new(database), config.queue_max, config.batch_max))
+    }
+
+    /// The ledger over a database; see [`LedgerConfig`] for the bounds.
+    pub fn over(database: Arc<dyn Database>, queue_max: usize, batch_max: usize) -> Self {
+        let capacity = database.capacity();
+        let batches = Batches { database: Arc::clone(&database), absence: Arc::default() };
+        let queues = Queues::start(capacity, queue_max, batch_max, &batches);
+        let (others, books) = (Semaphore::new(capacity.others), Semaphore::new(1));
+        Self(Arc::new(Inner { database, queues, others, books }))
     }
 
     /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
     pub async fn migrate(&self) -> Result<usize, LedgerError> {
-        migrate::migrate(&self.0.pool).await
+        self.0.database.migrate().await
     }
 
     /// One sentence for each setting of the database that weakens what callers are promised.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
-        Ok(self.0.pool.dialect().durability_warnings(&self.0.pool.db()).await?)
+        self.0.database.durability_warnings().await
     }
 
     /// Takes a place in the queue, or says at once that there is none: nothing may be promised to a caller before.
@@ -170,7 +178,7 @@ impl Ledger {
 
     /// The rows of these skus, in the order asked for.
     pub async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<Vec<(Sku, Option<StockRow>)>, LedgerError> {
-        let rows = self.repeated(|db| async move { tables::stock(&db, location, skus).await }).await?;
+        let rows = self.repeated(|database| database.rows(location, skus)).await?;
         Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
     }
 
@@ -180,7 +188,7 @@ impl Ledger {
         location: &Location,
         ids: &[ReservationId],
     ) -> Result<Vec<Settlement>, LedgerError> {
-        let settled = self.repeated(|db| async move { tables::settlements(&db, location, ids).await }).await?;
+        let settled = self.repeated(|database| database.settlements(location, ids)).await?;
         Ok(settled.into_values().collect())
     }
 
@@ -212,7 +220,7 @@ impl Ledger {
         after: Option<&Sku>,
         limit: u64,
     ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
-        self.repeated(|db| query::list_rows(db, location, after, limit)).await
+        self.repeated(|database| database.list_rows(location, after, limit)).await
     }
 
     /// Rows in order of version and sku, after the given pair. Without a sku: after all rows of that version.
@@ -222,48 +230,42 @@ impl Ledger {
         after: (i64, Option<&Sku>),
         limit: u64,
     ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
-        self.repeated(|db| query::rows_changed(db, location, after, limit)).await
+        self.repeated(|database| database.rows_changed(location, after, limit)).await
     }
 
     /// Every location that has stock, in byte order.
     pub async fn locations(&self) -> Result<Vec<Location>, LedgerError> {
-        self.repeated(query::locations).await
+        self.repeated(|database| database.locations()).await
     }
 
     /// The books of these skus, those that exist, each as of one instant.
     pub async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
         // It is never closed.
         let _alone = self.0.books.acquire().await;
-        let (db, dialect) = (self.0.pool.db(), self.0.pool.dialect());
         let mut books = Vec::new();
-        for skus in skus.chunks(query::BOOKS_MAX) {
+        for skus in skus.chunks(BOOKS_MAX) {
             let _connection = self.connection().await?;
-            let some = query::books(&db, dialect, location, skus);
-            let some = tokio::time::timeout(query::BOOKS_WITHIN, some).await;
-            books.extend(some.map_err(|_| silent(query::BOOKS_WITHIN))??);
+            let some = timeout(BOOKS_WITHIN, self.0.database.books(location, skus)).await;
+            books.extend(some.map_err(|_| silent(BOOKS_WITHIN))??);
         }
         Ok(books)
     }
 
     /// The database's clock, in microseconds since 1970.
     pub async fn now_micros(&self) -> Result<i64, LedgerError> {
-        let dialect = self.0.pool.dialect();
-        self.repeated(|db| async move { Ok(tables::now_micros(&db, dialect).await?) }).await
+        self.repeated(|database| database.now_micros()).await
     }
 
     /// Answers within seconds if the database is there.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        Ok(tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.pool.db().ping())
-            .await
-            .map_err(|_| silent(ACQUIRE_TIMEOUT))??)
+        timeout(ACQUIRE_TIMEOUT, self.0.database.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?
     }
 
     /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects, or says within
     /// seconds that some connection does not end.
     pub async fn close(&self) -> Result<(), LedgerError> {
         self.0.queues.close().await;
-        let closed = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.pool.db().close_by_ref()).await;
-        Ok(closed.map_err(|_| silent(ACQUIRE_TIMEOUT))??)
+        timeout(ACQUIRE_TIMEOUT, self.0.database.close()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?
     }
 
     async fn change(
@@ -272,24 +274,22 @@ impl Ledger {
         request_id: &RequestId,
         change: Change<'_>,
     ) -> Result<Result<(), Refusal>, LedgerError> {
-        let dialect = self.0.pool.dialect();
-        self.repeated(|db| supply::apply(db, dialect, location, request_id, change)).await
+        self.repeated(|database| supply::apply(database, location, request_id, change)).await
     }
 
     /// Runs what may be repeated.
-    async fn repeated<T, F>(&self, work: impl Fn(DatabaseConnection) -> F) -> Result<T, LedgerError>
+    async fn repeated<'a, T, F>(&'a self, work: impl Fn(&'a dyn Database) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
         let _connection = self.connection().await?;
-        self.0.pool.repeat(Instant::now() + REPEAT_WITHIN, work).await
+        repeat(Instant::now() + REPEAT_WITHIN, || work(&*self.0.database)).await
     }
 
     /// Waits for one of the connections that batches do not need, as long as the pool itself would.
-    async fn connection(&self) -> Result<SemaphorePermit<'_>, DbErr> {
-        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, self.0.others.acquire()).await;
-        permit
-            .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?
-            .map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+    async fn connection(&self) -> Result<SemaphorePermit<'_>, DatabaseError> {
+        let none = |why: &str| DatabaseError::new(Failure::NoConnection, why);
+        let permit = timeout(ACQUIRE_TIMEOUT, self.0.others.acquire()).await;
+        permit.map_err(|_| none("all connections are in use"))?.map_err(|_| none("the ledger is closed"))
     }
 }

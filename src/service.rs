@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 use crate::domain::{Location, Refusal, Sku};
 use crate::holds::{Command, Holds, HoldsError, Reply};
@@ -149,14 +150,14 @@ pub struct Service {
     holds: Arc<dyn Holds>,
     ledger: Ledger,
     limits: Limits,
-    unknown_skus: Cache<(Location, Sku), ()>,
+    /// Since when.
+    unknown_skus: Cache<(Location, Sku), Instant>,
 }
 
 impl Service {
     /// The service over these stores.
     pub fn new(holds: Arc<dyn Holds>, ledger: Ledger, limits: Limits) -> Self {
-        let unknown_skus = Cache::builder().max_capacity(UNKNOWN_SKUS_MAX).time_to_live(UNKNOWN_SKU_TTL).build();
-        Self { holds, ledger, limits, unknown_skus }
+        Self { holds, ledger, limits, unknown_skus: Cache::new(UNKNOWN_SKUS_MAX) }
     }
 
     /// The bounds of a reservation's time.
@@ -202,11 +203,12 @@ impl Service {
     /// Pushes the rows of skus whose registers are missing.
     async fn fill(&self, location: &Location, skus: &[Sku]) -> Result<(), Error> {
         let key = |sku: &Sku| (location.clone(), sku.clone());
-        let (mut unknown, asked): (Vec<_>, Vec<_>) =
-            skus.iter().cloned().partition(|sku| self.unknown_skus.contains_key(&key(sku)));
+        let is_unknown =
+            |sku: &Sku| self.unknown_skus.get(&key(sku)).is_some_and(|since| since.elapsed() < UNKNOWN_SKU_TTL);
+        let (mut unknown, asked): (Vec<_>, Vec<_>) = skus.iter().cloned().partition(is_unknown);
         let rows = self.ledger.rows(location, &asked).await?;
         for (sku, _) in rows.iter().filter(|(_, row)| row.is_none()) {
-            self.unknown_skus.insert(key(sku), ());
+            self.unknown_skus.insert(key(sku), Instant::now());
             unknown.push(sku.clone());
         }
         if !unknown.is_empty() {

@@ -100,6 +100,7 @@ impl Tasks {
             let mut locations = Vec::new();
             loop {
                 tokio::select! {
+                    biased;
                     Some(Ok(location)) = runs.join_next() => drop(running.remove(&location)),
                     _ = timer.tick() => {
                         match service.locations().await {

@@ -3,16 +3,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::LedgerError;
 use super::commit::commit;
-use super::pool::Pool;
+use super::database::{Database, DatabaseError, Failure};
 use super::queue::Request;
-use super::repeat::{REPEAT_WITHIN, silent};
+use super::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::domain::Location;
 
 /// No try begins for an intent that has waited for longer. With the wait for a lock that the last try may run into, its caller
@@ -32,7 +32,7 @@ pub(super) struct FoundAway {
 /// Settles batches.
 #[derive(Clone)]
 pub(super) struct Batches {
-    pub(super) pool: Pool,
+    pub(super) database: Arc<dyn Database>,
     /// Known before anybody is answered.
     pub(super) absence: Arc<Absence>,
 }
@@ -58,7 +58,7 @@ impl Absence {
         }
         match self.probe.clone().try_acquire_owned() {
             Ok(probe) => Ok(Some(probe)),
-            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout).into()),
+            Err(_) => Err(DatabaseError::new(Failure::NoConnection, "the database was away a moment ago").into()),
         }
     }
 
@@ -80,8 +80,7 @@ impl Batches {
             let within = if group.len() > 1 { REPEAT_SEVERAL_WITHIN } else { REPEAT_WITHIN };
             let until = (Instant::now() + within).min(oldest.since + TRY_WITHIN);
             let intents: Vec<_> = group.iter().map(|request| (&request.id, &request.intent)).collect();
-            let commit = |db| commit(db, self.pool.dialect(), &location, &intents);
-            let error = match self.pool.repeat(until, commit).await {
+            let error = match repeat(until, || commit(&*self.database, &location, &intents)).await {
                 Ok(verdicts) => {
                     self.absence.learn(false);
                     group.into_iter().zip(verdicts).for_each(|(request, verdict)| request.answer(Ok(verdict)));

@@ -16,12 +16,14 @@ pub(super) enum Change<'a> {
 }
 
 /// One item of a change that was decided.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) sku: Sku,
-    pub(super) delta: i64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What is counted.
+    pub sku: Sku,
+    /// Units added or, if negative, removed.
+    pub delta: i64,
     /// The row after the change.
-    pub(super) row: StockRow,
+    pub row: StockRow,
 }
 
 impl Change<'_> {

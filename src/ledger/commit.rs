@@ -5,35 +5,31 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
-
+use super::database::{Database, Transaction};
 use super::decide::{Answer, Decision, Facts, decide};
-use super::dialect::Dialect;
-use super::entity::{deduction, settlement, stock};
-use super::{Intent, LedgerError, Verdict, tables};
+use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Location, ReservationId, Sku};
 
 /// Settles these, in order; one verdict each.
 pub(super) async fn commit(
-    db: DatabaseConnection,
-    dialect: Dialect,
+    database: &dyn Database,
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
-    let transaction = tables::begin(&db).await?;
+    let mut transaction = database.begin().await?;
     // An error from here on drops the transaction, which rolls it back.
     let to_confirm: Vec<Sku> = intents.iter().flat_map(|(_, intent)| lines_to_confirm(intent)).collect();
-    let rows = tables::lock_stock(&transaction, location, &to_confirm).await?;
+    let rows = transaction.lock_rows(location, &to_confirm).await?;
     let ids: Vec<ReservationId> = intents.iter().map(|(id, _)| (*id).clone()).collect();
-    let settled = tables::settlements(&transaction, location, &ids).await?;
+    let settled = transaction.settlements(location, &ids).await?;
     // Read behind the locks: a version is never much older than its commit, on which the sync task's overlap rests.
-    let now_micros = tables::now_micros(&transaction, dialect).await?;
+    let now_micros = transaction.now_micros().await?;
 
     let mut decision = decide(Facts { now_micros, rows, settled }, intents.iter().copied());
 
-    write(&transaction, location, &decision).await?;
+    write(&mut *transaction, location, &decision).await?;
     let unseen = skus_to_answer(intents, &decision).into_iter().filter(|sku| !decision.rows.contains_key(sku));
-    let seen = tables::stock(&transaction, location, &unseen.collect::<Vec<_>>()).await?;
+    let seen = transaction.rows(location, &unseen.collect::<Vec<_>>()).await?;
     decision.rows.extend(seen);
     before_commit();
     transaction.commit().await?;
@@ -41,26 +37,13 @@ pub(super) async fn commit(
     Ok(verdicts(intents, decision))
 }
 
-async fn write(transaction: &DatabaseTransaction, location: &Location, decision: &Decision) -> Result<(), LedgerError> {
+async fn write(transaction: &mut dyn Transaction, location: &Location, decision: &Decision) -> Result<(), LedgerError> {
     let mut settlements: Vec<_> = decision.settlements.iter().collect();
     // Two instances that settle the same ids must meet at the first of them, not crosswise.
     settlements.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    let settled = settlements.iter().map(|settlement| settlement::Model::new(location, settlement));
-    tables::insert::<_, settlement::Entity>(transaction, settled.collect()).await?;
-    let deducted = settlements.iter().flat_map(|settlement| {
-        settlement.lines.iter().map(|line| deduction::Model {
-            location: location.as_str().into(),
-            reservation_id: settlement.id.as_str().into(),
-            sku: line.sku.as_str().into(),
-            quantity: line.quantity.into(),
-            version: decision.rows.get(&line.sku).map_or(0, |row| row.version),
-        })
-    });
-    tables::insert::<_, deduction::Entity>(transaction, deducted.collect()).await?;
-    let changed =
-        decision.changed.iter().filter_map(|sku| Some(stock::Model::new(location, sku, decision.rows.get(sku)?)));
-    tables::update_stock(transaction, changed.collect()).await?;
-    Ok(())
+    transaction.insert_settlements(location, &settlements, &decision.rows).await?;
+    let changed = decision.changed.iter().filter_map(|sku| Some((sku, decision.rows.get(sku)?)));
+    transaction.update_rows(location, &changed.collect::<Vec<_>>()).await
 }
 
 fn lines_to_confirm(intent: &Intent) -> impl Iterator<Item = Sku> {

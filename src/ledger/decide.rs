@@ -1,6 +1,6 @@
 //! What becomes of a batch of intents: pure, so that every rule of settling can be read and tested without a database.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Intent;
 use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, StockRow};
@@ -9,7 +9,7 @@ use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, St
 pub(super) struct Facts {
     pub(super) now_micros: i64,
     pub(super) rows: BTreeMap<Sku, StockRow>,
-    pub(super) settled: HashMap<ReservationId, Settlement>,
+    pub(super) settled: BTreeMap<ReservationId, Settlement>,
 }
 
 /// What is to be written, and what each intent is answered once it is.

@@ -3,18 +3,18 @@
 //! While one batch of a location commits, its next one gathers; no timer, so a lone intent never waits. Two batches of one location would only
 //! wait for each other's locks, so they run one after the other; batches of different locations run at the same time, in turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
 
-use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::batch::{Absence, Batches, FoundAway, answer_all};
+use super::database::{Capacity, DatabaseError, Failure};
 use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Lines, Location, ReservationId};
 
@@ -64,8 +64,7 @@ impl Place {
         // If nobody receives it, it is dropped, which is noticed below.
         let _ = self.requests.send(request);
         answered.await.unwrap_or_else(|_| {
-            let gone = RuntimeErr::Internal("the ledger stopped before it answered".into());
-            Err(LedgerError::Unavailable(DbErr::Conn(gone)))
+            Err(DatabaseError::new(Failure::Silence, "the ledger stopped before it answered").into())
         })
     }
 }
@@ -84,15 +83,15 @@ struct Queue {
 
 impl Queues {
     /// Starts one dispatcher a queue. It ends once nobody can send to it any more and all is answered.
-    pub(super) fn start(count: usize, queue_max: usize, batch_max: usize, runs_max: usize, batches: &Batches) -> Self {
+    pub(super) fn start(capacity: Capacity, queue_max: usize, batch_max: usize, batches: &Batches) -> Self {
         let start = |_| {
             let (requests, arriving) = mpsc::unbounded_channel();
             let dispatcher = Dispatcher {
                 arriving,
                 batches: batches.clone(),
                 batch_max,
-                runs_max,
-                waiting: HashMap::new(),
+                runs_max: capacity.batches_at_once,
+                waiting: BTreeMap::new(),
                 turns: VecDeque::new(),
                 runs: JoinSet::new(),
                 running: HashMap::new(),
@@ -100,7 +99,8 @@ impl Queues {
             tokio::spawn(dispatcher.run());
             Queue { slots: Arc::new(Semaphore::new(queue_max.min(Semaphore::MAX_PERMITS))), requests }
         };
-        Self { queues: (0..count).map(start).collect(), places: TaskTracker::new(), absence: batches.absence.clone() }
+        let queues = (0..capacity.queues).map(start).collect();
+        Self { queues, places: TaskTracker::new(), absence: batches.absence.clone() }
     }
 
     pub(super) fn place(&self, location: &Location) -> Result<Place, LedgerError> {
@@ -115,7 +115,9 @@ impl Queues {
                 Ok(Place { slot, requests: queue.requests.clone(), absence: self.absence.clone() })
             }
             Err(TryAcquireError::NoPermits) => Err(LedgerError::Overloaded),
-            Err(TryAcquireError::Closed) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed).into()),
+            Err(TryAcquireError::Closed) => {
+                Err(DatabaseError::new(Failure::NoConnection, "the ledger is closed").into())
+            }
         }
     }
 
@@ -135,7 +137,7 @@ struct Dispatcher {
     batch_max: usize,
     runs_max: usize,
     /// What gathers, of every location that is running or has its turn.
-    waiting: HashMap<Location, VecDeque<Request>>,
+    waiting: BTreeMap<Location, VecDeque<Request>>,
     /// The locations to run next, first come first served.
     turns: VecDeque<Location>,
     /// Each run answers its batch.
@@ -147,13 +149,15 @@ impl Dispatcher {
     async fn run(mut self) {
         loop {
             tokio::select! {
+                // Runs are few, and whoever comes finds their place free.
+                biased;
+                Some(ended) = self.runs.join_next_with_id() => self.ended(ended),
                 Some(request) = self.arriving.recv() => {
                     self.gather(request);
                     while let Ok(request) = self.arriving.try_recv() {
                         self.gather(request);
                     }
                 }
-                Some(ended) = self.runs.join_next_with_id() => self.ended(ended),
                 else => return,
             }
             self.start_runs();
@@ -224,7 +228,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::ledger::pool::Pool;
+    use crate::ledger::sql::SqlDatabase;
 
     type Answered = oneshot::Receiver<Result<Verdict, LedgerError>>;
 
@@ -262,15 +266,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_absence_is_told_to_those_who_waited_and_not_to_those_who_came_later() {
-        let pool = Pool::open("sqlite::memory:", 1).await.expect("opens");
-        let batches = Batches { pool, absence: Arc::default() };
+        let database = SqlDatabase::open("sqlite::memory:", 1).await.expect("opens");
+        let batches = Batches { database: Arc::new(database), absence: Arc::default() };
         let (_requests, arriving) = mpsc::unbounded_channel();
         let mut dispatcher = Dispatcher {
             arriving,
             batches,
             batch_max: 1,
             runs_max: 1,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             turns: VecDeque::new(),
             runs: JoinSet::new(),
             running: HashMap::new(),

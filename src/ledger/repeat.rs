@@ -1,11 +1,11 @@
 //! When a transaction is begun again. Repeating is safe: whatever is repeated looks first at what a lost commit may have done.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sea_orm::{DbErr, RuntimeErr};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::LedgerError;
-use super::dialect::{Failure, failure};
+use super::database::{DatabaseError, Failure};
 
 /// Deadlocks are over within milliseconds, so a handful of tries is plenty.
 const TRIES_MAX: u32 = 6;
@@ -26,7 +26,7 @@ where
 {
     let mut tries = 1;
     loop {
-        let error = match tokio::time::timeout(TRY_MAX, work()).await {
+        let error = match timeout(TRY_MAX, work()).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => error,
             Err(_) => silent(TRY_MAX).into(),
@@ -36,21 +36,21 @@ where
         }
         tracing::debug!(tries, cause = ?error, "repeating a transaction");
         // Those who collided must not do so again.
-        tokio::time::sleep(Duration::from_millis(rand::random_range(0..=PAUSE_MS << tries))).await;
+        sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS << tries))).await;
         tries += 1;
     }
 }
 
 /// The error of a database that says nothing.
-pub(super) fn silent(waited: Duration) -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal(format!("no answer within {} s", waited.as_secs())))
+pub(super) fn silent(waited: Duration) -> DatabaseError {
+    DatabaseError::new(Failure::Silence, format!("no answer within {} s", waited.as_secs()))
 }
 
 impl LedgerError {
     /// True if the same transaction may succeed when it is begun again at once.
     fn may_pass(&self) -> bool {
         match self {
-            LedgerError::Unavailable(error) => match failure(error) {
+            LedgerError::Unavailable(error) => match error.failure {
                 Failure::Collision | Failure::Connection | Failure::Silence => true,
                 Failure::NoConnection | Failure::Statement => false,
             },
@@ -61,7 +61,7 @@ impl LedgerError {
     /// True if what was asked may be the cause, rather than the database being away.
     pub(super) fn may_be_an_offence(&self) -> bool {
         match self {
-            LedgerError::Unavailable(error) => match failure(error) {
+            LedgerError::Unavailable(error) => match error.failure {
                 Failure::Collision | Failure::Statement | Failure::Silence => true,
                 Failure::Connection | Failure::NoConnection => false,
             },
@@ -73,7 +73,7 @@ impl LedgerError {
     /// Whether the database is away, so that whatever is asked next would fail too; `None` if this does not tell.
     pub(super) fn absence(&self) -> Option<bool> {
         match self {
-            LedgerError::Unavailable(error) => match failure(error) {
+            LedgerError::Unavailable(error) => match error.failure {
                 Failure::Connection | Failure::NoConnection => Some(true),
                 Failure::Silence => None,
                 Failure::Collision | Failure::Statement => Some(false),

@@ -1,36 +1,26 @@
 //! One transaction that changes supply: the rows and the movements that explain them.
 
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
-
+use super::LedgerError;
 use super::change::Change;
-use super::dialect::Dialect;
-use super::entity::{movement, stock};
-use super::{LedgerError, tables};
+use super::database::Database;
 use crate::domain::{Location, Refusal, RequestId};
 
 /// Applies the change once, however often it is asked for under this id.
 pub(super) async fn apply(
-    db: DatabaseConnection,
-    dialect: Dialect,
+    database: &dyn Database,
     location: &Location,
     request_id: &RequestId,
     change: Change<'_>,
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let fingerprint = change.fingerprint().to_string();
-    let transaction = tables::begin(&db).await?;
-    let rows = tables::lock_stock(&transaction, location, &change.skus()).await?;
+    let mut transaction = database.begin().await?;
+    let rows = transaction.lock_rows(location, &change.skus()).await?;
     // Looked at behind the locks, so that of two equal requests the second sees the first. If there was nothing to lock, they collide at
     // the key of their first movement, and the second is repeated.
-    let before = movement::Entity::find()
-        .filter(movement::Column::Location.eq(location.as_str()))
-        .filter(movement::Column::RequestId.eq(request_id.as_str()))
-        .one(&transaction)
-        .await?;
-    if let Some(before) = before {
-        let same = before.fingerprint == fingerprint;
-        return Ok(if same { Ok(()) } else { Err(Refusal::RequestIdReused(request_id.clone())) });
+    if let Some(made) = transaction.change_made(location, request_id).await? {
+        return Ok(if made == fingerprint { Ok(()) } else { Err(Refusal::RequestIdReused(request_id.clone())) });
     }
-    let now_micros = tables::now_micros(&transaction, dialect).await?;
+    let now_micros = transaction.now_micros().await?;
 
     let mut moved = match change.decide(&rows, now_micros) {
         Ok(moved) => moved,
@@ -41,23 +31,11 @@ pub(super) async fn apply(
 
     // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for its movement
     // would be wrong.
-    let (changed, new): (Vec<_>, Vec<_>) = moved.iter().partition(|moved| rows.contains_key(&moved.sku));
-    let models =
-        |of: Vec<&super::change::Moved>| of.into_iter().map(|m| stock::Model::new(location, &m.sku, &m.row)).collect();
-    tables::insert::<_, stock::Entity>(&transaction, models(new)).await?;
-    tables::update_stock(&transaction, models(changed)).await?;
-    let movements = moved.iter().zip(0..).map(|(moved, position)| movement::Model {
-        location: location.as_str().into(),
-        request_id: request_id.as_str().into(),
-        position,
-        sku: moved.sku.as_str().into(),
-        delta: moved.delta,
-        reason: change.reason().into(),
-        on_hand: moved.row.on_hand,
-        version: moved.row.version,
-        fingerprint: fingerprint.clone(),
-    });
-    tables::insert::<_, movement::Entity>(&transaction, movements.collect()).await?;
+    let (changed, new): (Vec<_>, Vec<_>) =
+        moved.iter().map(|moved| (&moved.sku, &moved.row)).partition(|(sku, _)| rows.contains_key(*sku));
+    transaction.insert_rows(location, &new).await?;
+    transaction.update_rows(location, &changed).await?;
+    transaction.insert_movements(location, request_id, &fingerprint, change.reason(), &moved).await?;
     transaction.commit().await?;
     Ok(Ok(()))
 }

@@ -66,3 +66,15 @@ fn the_domain_knows_nothing_of_the_outside() {
         assert!(!text.contains(&format!("{name}::")), "the domain uses {name}");
     }
 }
+
+#[test]
+fn only_one_place_knows_sql() {
+    let ledger = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ledger");
+    for path in files(&ledger)
+        .into_iter()
+        .filter(|path| !path.starts_with(ledger.join("sql")) && *path != ledger.join("sql.rs"))
+    {
+        let text = fs::read_to_string(&path).expect("a source");
+        assert!(!text.contains("sea_orm"), "{} knows SQL", path.display());
+    }
+}

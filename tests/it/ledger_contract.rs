@@ -1,4 +1,4 @@
-//! What every engine under the ledger promises. Each case runs as `sqlite::case` and as `mysql::case`, and ends with its books balanced.
+//! What every database under the ledger promises. Each case runs as `sqlite::case` and as `mysql::case`, most also as `memory::case`, and ends with its books balanced.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,8 +11,17 @@ use stockhold::ledger::{Intent, Ledger, LedgerConfig, LedgerError, Verdict};
 
 use crate::support::database::{self, TestDatabase};
 
-/// Runs each case on both engines.
+/// Runs each case on both engines, and those that do not need SQL to look behind the ledger's back in memory too.
 macro_rules! cases {
+    (in memory too: $($case:ident)*) => {
+        cases! { $($case)* }
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::ledger_contract::run(crate::support::database::memory(), super::$case).await;
+            })*
+        }
+    };
     ($($case:ident)*) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,11 +53,11 @@ pub(crate) struct Fixture {
 
 /// Runs one case, then looks at the books of every location.
 pub(crate) async fn run(database: TestDatabase, case: impl AsyncFn(&Fixture)) {
-    let ledger = Ledger::connect(&config(&database)).await.expect("connects");
+    let ledger = database.open(&config(&database)).await.expect("connects");
     ledger.migrate().await.expect("migrates");
     let fixture = Fixture { ledger, database };
     case(&fixture).await;
-    let ledger = Ledger::connect(&config(&fixture.database)).await.expect("connects");
+    let ledger = fixture.another().await;
     for location in ledger.locations().await.expect("locations") {
         let skus: Vec<Sku> =
             ledger.list_rows(&location, None, 10_000).await.expect("rows").into_iter().map(|(sku, _)| sku).collect();
@@ -70,7 +79,7 @@ fn config(database: &TestDatabase) -> LedgerConfig {
 impl Fixture {
     /// A second instance on the same database.
     async fn another(&self) -> Ledger {
-        Ledger::connect(&config(&self.database)).await.expect("connects")
+        self.database.open(&config(&self.database)).await.expect("connects")
     }
 
     /// Counts these skus, with a floor of 0.

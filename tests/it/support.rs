@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod client;
 pub(crate) mod database;
 pub(crate) mod holds;
+pub(crate) mod memory_database;
 pub(crate) mod redis;
 pub(crate) mod road;
 pub(crate) mod server;

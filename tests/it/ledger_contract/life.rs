@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, SqliteTransactionMode, TransactionOptions, Transa
 use super::*;
 
 cases! {
+    versions_grow_at_least_to_the_database_time
     instances_that_start_together_migrate_once
     durable_settings_are_told_from_weak_ones
     a_full_queue_refuses_at_once
@@ -14,6 +15,40 @@ cases! {
     an_offender_stands_alone
     closing_settles_what_has_a_place
     a_ledger_that_is_closed_refuses
+}
+
+async fn versions_grow_at_least_to_the_database_time(f: &Fixture) {
+    let mut last = f.ledger.now_micros().await.unwrap() - 1;
+    f.stock(&[("a", 50)]).await;
+    for number in 0..10 {
+        let row = match number % 3 {
+            0 => f.settle(&format!("r{number}"), confirm(&[("a", 1)])).await.rows[0].1.unwrap(),
+            1 => {
+                let change = [adjustment("a", 1)];
+                f.ledger
+                    .adjust_stock(&here(), &request(&format!("q{number}")), "receipt", &change)
+                    .await
+                    .unwrap()
+                    .unwrap();
+                f.row("a").await
+            }
+            _ => {
+                f.stock(&[("a", 50)]).await;
+                f.row("a").await
+            }
+        };
+        assert!(row.version > last, "{} after {last}", row.version);
+        last = row.version;
+    }
+    // A row whose version is ahead of the clock, as after a failover, still grows.
+    let ahead = last + 3_600_000_000;
+    sea_orm::ConnectionTrait::execute_unprepared(
+        &f.database.connect().await,
+        &format!("UPDATE stock SET version = {ahead}"),
+    )
+    .await
+    .unwrap();
+    assert_eq!(f.settle("r", confirm(&[("a", 1)])).await.rows[0].1.unwrap().version, ahead + 1);
 }
 
 async fn instances_that_start_together_migrate_once(f: &Fixture) {

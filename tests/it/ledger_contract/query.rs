@@ -2,7 +2,7 @@
 
 use super::*;
 
-cases! {
+cases! { in memory too:
     rows_come_in_the_order_asked_for
     pages_follow_the_bytes_of_the_sku
     changes_follow_the_version

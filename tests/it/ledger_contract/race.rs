@@ -6,7 +6,7 @@ use stockhold::domain::Outcome::{Cancelled, Confirmed};
 
 use super::*;
 
-cases! {
+cases! { in memory too:
     the_same_id_many_times_is_deducted_once
     confirm_and_cancel_have_one_outcome
     a_hot_sku_is_never_oversold

@@ -4,7 +4,7 @@ use stockhold::domain::Outcome::{Cancelled, Confirmed, Rejected};
 
 use super::*;
 
-cases! {
+cases! { in memory too:
     a_confirm_deducts_and_answers_the_row_after_it
     the_first_settlement_stands
     all_lines_are_deducted_or_none
@@ -14,7 +14,6 @@ cases! {
     many_lines_are_deducted_at_once
     names_are_compared_byte_for_byte
     locations_know_nothing_of_each_other
-    versions_grow_at_least_to_the_database_time
 }
 
 async fn a_confirm_deducts_and_answers_the_row_after_it(f: &Fixture) {
@@ -162,38 +161,4 @@ async fn locations_know_nothing_of_each_other(f: &Fixture) {
         assert_eq!(f.ledger.rows(&there, &[sku("a")]).await.unwrap(), [(sku("a"), None)]);
     }
     assert_eq!(f.settle("r", confirm(&[("a", 1)])).await.settlement.outcome, Confirmed);
-}
-
-async fn versions_grow_at_least_to_the_database_time(f: &Fixture) {
-    let mut last = f.ledger.now_micros().await.unwrap() - 1;
-    f.stock(&[("a", 50)]).await;
-    for number in 0..10 {
-        let row = match number % 3 {
-            0 => f.settle(&format!("r{number}"), confirm(&[("a", 1)])).await.rows[0].1.unwrap(),
-            1 => {
-                let change = [adjustment("a", 1)];
-                f.ledger
-                    .adjust_stock(&here(), &request(&format!("q{number}")), "receipt", &change)
-                    .await
-                    .unwrap()
-                    .unwrap();
-                f.row("a").await
-            }
-            _ => {
-                f.stock(&[("a", 50)]).await;
-                f.row("a").await
-            }
-        };
-        assert!(row.version > last, "{} after {last}", row.version);
-        last = row.version;
-    }
-    // A row whose version is ahead of the clock, as after a failover, still grows.
-    let ahead = last + 3_600_000_000;
-    sea_orm::ConnectionTrait::execute_unprepared(
-        &f.database.connect().await,
-        &format!("UPDATE stock SET version = {ahead}"),
-    )
-    .await
-    .unwrap();
-    assert_eq!(f.settle("r", confirm(&[("a", 1)])).await.rows[0].1.unwrap().version, ahead + 1);
 }

@@ -5,7 +5,7 @@ use stockhold::domain::stock::UNITS_MAX;
 
 use super::*;
 
-cases! {
+cases! { in memory too:
     a_count_is_done_once
     an_adjustment_is_done_once
     the_request_id_is_looked_at_before_the_version

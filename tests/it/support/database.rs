@@ -1,7 +1,12 @@
-//! Databases for one test each: a SQLite file, or a schema of its own on the MySQL server that `tests/run` started.
+//! Databases for one test each: in memory, a SQLite file, or a schema of its own on the MySQL server that `tests/run` started.
+
+use std::sync::Arc;
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use stockhold::ledger::{Ledger, LedgerConfig, LedgerError};
 use tempfile::TempDir;
+
+use super::memory_database::{Calm, MemoryDatabase, Server};
 
 /// The server, as a URL without a database.
 const SERVER: &str = "STOCKHOLD_TEST_DATABASE_URL";
@@ -13,6 +18,8 @@ pub(crate) struct TestDatabase {
 }
 
 enum Home {
+    /// Gone when it is dropped.
+    Memory(Arc<Server>),
     /// Removed when dropped.
     Folder {
         _folder: TempDir,
@@ -30,6 +37,11 @@ pub(crate) fn sqlite() -> TestDatabase {
     TestDatabase { url, home: Home::Folder { _folder: folder } }
 }
 
+/// Empty tables in memory.
+pub(crate) fn memory() -> TestDatabase {
+    TestDatabase { url: String::new(), home: Home::Memory(Arc::default()) }
+}
+
 /// An empty schema. Without a server the test fails, for a test that skips itself proves nothing.
 pub(crate) async fn mysql() -> TestDatabase {
     let Ok(server) = std::env::var(SERVER) else {
@@ -42,6 +54,17 @@ pub(crate) async fn mysql() -> TestDatabase {
 }
 
 impl TestDatabase {
+    /// A ledger over it, as `config` says but for the URL. It is not migrated.
+    pub(crate) async fn open(&self, config: &LedgerConfig) -> Result<Ledger, LedgerError> {
+        match &self.home {
+            Home::Memory(server) => {
+                let database = MemoryDatabase::new(Arc::clone(server), 0, Arc::new(Calm));
+                Ok(Ledger::over(Arc::new(database), config.queue_max, config.batch_max))
+            }
+            _ => Ledger::connect(&LedgerConfig { url: self.url.clone(), ..config.clone() }).await,
+        }
+    }
+
     pub(crate) fn is_mysql(&self) -> bool {
         matches!(self.home, Home::Server { .. })
     }

@@ -5,15 +5,15 @@
 //! takes over. What is left of the old one ends with its connections.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sea_orm::{ConnAcquireErr, Database, DatabaseConnection, DbErr};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::LedgerError;
-use super::dialect::{ACQUIRE_TIMEOUT, Dialect};
-use super::repeat::{REPEAT_WITHIN, repeat, silent};
+use super::dialect::Dialect;
+use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
+use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
 /// How long a pool that was replaced keeps the next one from being replaced, unless all of its connections have ended: a database that answers, but never
 /// ends what it is asked, must not be given one connection after the other.
@@ -63,18 +63,14 @@ impl Pool {
         self.current().db
     }
 
-    /// As [`repeat`]. Where no connection was to be had, the next call may find a new pool.
-    pub(super) async fn repeat<T, F>(
-        &self,
-        until: Instant,
-        work: impl Fn(DatabaseConnection) -> F,
-    ) -> Result<T, LedgerError>
+    /// Runs what needs a connection. Where none was to be had, the next call may find a new pool.
+    pub(super) async fn with<T, F>(&self, work: impl FnOnce(DatabaseConnection) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
-        let number = self.current().number;
-        let result = repeat(until, || work(self.db())).await;
-        if let Err(LedgerError::Unavailable(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))) = &result {
+        let Current { db, number } = self.current();
+        let result = work(db).await;
+        if result.as_ref().is_err_and(found_no_place) {
             // The caller has waited long enough.
             tokio::spawn(self.clone().renew(number));
         }
@@ -105,4 +101,9 @@ impl Pool {
             *replaced = Some((old.db, Instant::now()));
         }
     }
+}
+
+fn found_no_place(error: &LedgerError) -> bool {
+    let LedgerError::Unavailable(error) = error else { return false };
+    matches!(error.cause.downcast_ref(), Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)))
 }

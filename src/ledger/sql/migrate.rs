@@ -2,10 +2,10 @@
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbErr};
 
-use super::LedgerError;
-use super::dialect::{ACQUIRE_TIMEOUT, Dialect};
+use super::dialect::Dialect;
 use super::pool::Pool;
 use super::tables::begin;
+use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
 /// The lock that instances of one database share. A name has at most 64 characters. (MySQL 9.6 and later have no SHA1.)
 const MYSQL_LOCK: &str =

@@ -1,6 +1,6 @@
 //! Reading and writing the tables within a transaction or without, in lists of any length.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
@@ -9,11 +9,11 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
-use super::LedgerError;
 use super::dialect::{Dialect, by_primary_key};
-use super::entity::{deduction, settlement, stock};
+use super::entity::{deduction, movement, settlement, stock};
 use super::sizes;
-use crate::domain::{Lines, Location, Outcome, ReservationId, Settlement, Sku, StockRow};
+use crate::domain::{Lines, Location, Outcome, RequestId, ReservationId, Settlement, Sku, StockRow};
+use crate::ledger::LedgerError;
 
 /// Begins a transaction that will write: SQLite takes its write lock now, for a read that becomes a write may fail without waiting.
 pub(super) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
@@ -72,8 +72,8 @@ pub(super) async fn settlements(
     db: &impl ConnectionTrait,
     location: &Location,
     ids: &[ReservationId],
-) -> Result<HashMap<ReservationId, Settlement>, LedgerError> {
-    let mut settled = HashMap::new();
+) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
+    let mut settled = BTreeMap::new();
     for list in sizes::lists(ids) {
         let select = settlement::Entity::find()
             .filter(settlement::Column::Location.eq(location.as_str()))
@@ -98,8 +98,8 @@ async fn deductions(
     db: &impl ConnectionTrait,
     location: &Location,
     ids: &[ReservationId],
-) -> Result<HashMap<String, Vec<(Sku, u32)>>, LedgerError> {
-    let mut lines = HashMap::<String, Vec<(Sku, u32)>>::new();
+) -> Result<BTreeMap<String, Vec<(Sku, u32)>>, LedgerError> {
+    let mut lines = BTreeMap::<String, Vec<(Sku, u32)>>::new();
     for list in sizes::lists(ids) {
         let select = deduction::Entity::find()
             .filter(deduction::Column::Location.eq(location.as_str()))
@@ -114,6 +114,20 @@ async fn deductions(
         }
     }
     Ok(lines)
+}
+
+/// The fingerprint of the change of supply that was made under this id, if there was one. All of its movements have it.
+pub(super) async fn change_made(
+    db: &impl ConnectionTrait,
+    location: &Location,
+    request_id: &RequestId,
+) -> Result<Option<String>, LedgerError> {
+    let movement = movement::Entity::find()
+        .filter(movement::Column::Location.eq(location.as_str()))
+        .filter(movement::Column::RequestId.eq(request_id.as_str()))
+        .one(db)
+        .await?;
+    Ok(movement.map(|movement| movement.fingerprint))
 }
 
 /// Inserts rows; one that exists already fails as a duplicate key.

@@ -2,8 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::super::LedgerError;
 use crate::domain::{Fingerprint, Lines, Location, Outcome, ReservationId, Settlement};
+use crate::ledger::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
 #[sea_orm(table_name = "settlements")]
@@ -28,7 +28,7 @@ const OUTCOMES: [(Outcome, &str); 3] =
     [(Outcome::Confirmed, "CONFIRMED"), (Outcome::Cancelled, "CANCELLED"), (Outcome::Rejected, "REJECTED")];
 
 impl Model {
-    pub(in crate::ledger) fn new(location: &Location, settlement: &Settlement) -> Self {
+    pub(in crate::ledger::sql) fn new(location: &Location, settlement: &Settlement) -> Self {
         let word = OUTCOMES.iter().find(|(outcome, _)| *outcome == settlement.outcome).map_or("", |(_, word)| word);
         Self {
             location: location.as_str().into(),
@@ -41,7 +41,7 @@ impl Model {
     }
 
     /// The settlement, still without its lines: they are deductions.
-    pub(in crate::ledger) fn into_settlement(self) -> Result<Settlement, LedgerError> {
+    pub(in crate::ledger::sql) fn into_settlement(self) -> Result<Settlement, LedgerError> {
         let corrupt = |what: &str| LedgerError::Corrupt(format!("settlement of {:?}: {what}", self.reservation_id));
         let fingerprint = |text: &Option<String>| match text {
             None => Ok(None),

@@ -12,8 +12,8 @@ use sea_orm::{
     Statement,
 };
 
-/// How long a call waits for a connection of the pool, a new one included.
-pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::ledger::ACQUIRE_TIMEOUT;
+use crate::ledger::database::Failure;
 
 /// A connection that was idle for this long is looked at before it is used: the server may have been restarted meanwhile.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
@@ -200,21 +200,6 @@ pub(super) fn by_primary_key<E: EntityTrait>(mut select: Select<E>) -> Select<E>
     select
 }
 
-/// What kind of failure an error is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// Others were in the way: deadlock, lock wait, duplicate key, busy.
-    Collision,
-    /// The connection was lost, or the server is going away or not the one to write to; a new connection may do.
-    Connection,
-    /// There is no connection to be had; that was waited for already.
-    NoConnection,
-    /// No answer in time: the server may be away, or be asked too much.
-    Silence,
-    /// The statement itself failed.
-    Statement,
-}
-
 /// Tells what kind of failure an error is.
 pub(super) fn failure(error: &DbErr) -> Failure {
     match error {
@@ -234,7 +219,6 @@ pub(super) fn failure(error: &DbErr) -> Failure {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Failure::NoConnection,
             _ => Failure::Statement,
         },
-        DbErr::Conn(RuntimeErr::Internal(_)) => Failure::Silence,
         _ => Failure::Statement,
     }
 }
@@ -268,7 +252,6 @@ mod tests {
         {
             assert_eq!(mysql_failure(number), expected, "{number}");
         }
-        assert_eq!(failure(&DbErr::Conn(RuntimeErr::Internal("no answer".into()))), Failure::Silence);
         for (code, expected) in [
             ("5", Failure::Collision),
             ("517", Failure::Collision),

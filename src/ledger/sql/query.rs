@@ -1,7 +1,5 @@
 //! Reading supply and the books, outside of any transaction.
 
-use std::time::Duration;
-
 use sea_orm::sea_query::Condition;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
@@ -10,8 +8,9 @@ use sea_orm::{
 
 use super::dialect::{Dialect, by_primary_key};
 use super::entity::stock::{Column, Entity};
-use super::{Book, LedgerError, sizes};
+use super::sizes;
 use crate::domain::{Location, Sku, StockRow};
+use crate::ledger::{Book, LedgerError};
 
 /// Rows in byte order of the sku.
 pub(super) async fn list_rows(
@@ -68,13 +67,7 @@ const BOOKS: &str = "SELECT sku, on_hand, \
     (SELECT CAST(COALESCE(SUM(quantity), 0) AS SIGNED) FROM deductions WHERE location = stock.location AND sku = stock.sku) AS deducted \
     FROM stock WHERE location = ? AND sku IN (";
 
-/// The most skus of one statement: it reads every movement and deduction of theirs.
-pub(super) const BOOKS_MAX: usize = 50;
-
-/// How long that may take: some hundred million of them.
-pub(super) const BOOKS_WITHIN: Duration = Duration::from_secs(60);
-
-/// The books of these skus, those that exist, as of one instant. At most `BOOKS_MAX`.
+/// The books of these skus, those that exist, as of one instant.
 pub(super) async fn books(
     db: &DatabaseConnection,
     dialect: Dialect,

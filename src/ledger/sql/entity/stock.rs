@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::super::LedgerError;
 use crate::domain::stock::UNITS_MAX;
 use crate::domain::{Location, Sku, StockRow};
+use crate::ledger::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
 #[sea_orm(table_name = "stock")]
@@ -25,7 +25,7 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    pub(in crate::ledger) fn new(location: &Location, sku: &Sku, row: &StockRow) -> Self {
+    pub(in crate::ledger::sql) fn new(location: &Location, sku: &Sku, row: &StockRow) -> Self {
         Self {
             location: location.as_str().into(),
             sku: sku.as_str().into(),
@@ -36,7 +36,7 @@ impl Model {
         }
     }
 
-    pub(in crate::ledger) fn into_row(self) -> Result<(Sku, StockRow), LedgerError> {
+    pub(in crate::ledger::sql) fn into_row(self) -> Result<(Sku, StockRow), LedgerError> {
         let sku =
             Sku::parse(&self.sku).map_err(|broken| LedgerError::Corrupt(format!("sku {:?} {broken}", self.sku)))?;
         // Arithmetic rests on these bounds.

@@ -1,0 +1,490 @@
+//! The ledger's database in memory, with the locks and the visibility of InnoDB at READ COMMITTED, under a weather that decides what fails: what the simulation runs over.
+//! Its calm form passes the ledger's contract tests like MySQL and SQLite.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stockhold::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
+use stockhold::ledger::database::{Capacity, Database, DatabaseError, Failure, Transaction};
+use stockhold::ledger::{Book, LedgerError, Moved};
+use tokio::time::{Instant, sleep};
+
+/// As the ledger sets it for MySQL.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// What a database may do to those who use it.
+#[async_trait]
+pub(crate) trait Weather: Send + Sync + 'static {
+    /// Before a connection is had.
+    async fn connect(&self) -> Result<(), LedgerError>;
+
+    /// Before a statement is executed. It may never return.
+    async fn statement(&self) -> Result<(), LedgerError>;
+
+    /// What becomes of a commit.
+    fn commit(&self) -> CommitFate;
+
+    /// The database's clock.
+    fn now_micros(&self) -> i64;
+}
+
+/// What becomes of a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CommitFate {
+    /// Committed, and the caller hears of it.
+    Done,
+    /// Not committed; the caller has an error.
+    Lost,
+    /// Committed; the caller has an error.
+    Unheard,
+    /// Committed; the caller hears nothing.
+    Silent,
+    /// The caller has an error; committed later, unless the server gave the connection up before.
+    Late(Duration),
+}
+
+/// The tables and their locks: what all connections share.
+#[derive(Default)]
+pub(crate) struct Server(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    tables: Tables,
+    locks: BTreeMap<Key, u64>,
+    /// Transactions that were not committed nor rolled back, and whose they are.
+    open: BTreeMap<u64, usize>,
+    last_transaction: u64,
+}
+
+/// What is committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tables {
+    pub(crate) stock: BTreeMap<(Location, Sku), StockRow>,
+    pub(crate) settlements: BTreeMap<(Location, ReservationId), Settlement>,
+    /// The version that the row got.
+    pub(crate) deductions: BTreeMap<(Location, ReservationId, Sku), i64>,
+    pub(crate) movements: BTreeMap<(Location, RequestId, usize), Movement>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Movement {
+    pub(crate) moved: Moved,
+    fingerprint: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Stock(Location, Sku),
+    Settlement(Location, ReservationId),
+    Movement(Location, RequestId),
+}
+
+impl Server {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is committed.
+    pub(crate) fn tables(&self) -> Tables {
+        self.state().tables.clone()
+    }
+
+    /// Looks at what is committed.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Tables) -> T) -> T {
+        at(&self.state().tables)
+    }
+
+    /// The server finds that a client is gone: its transactions are rolled back.
+    pub(crate) fn roll_back_all_of(&self, client: usize) {
+        let mut state = self.state();
+        let gone: Vec<_> = state.open.iter().filter(|(_, of)| **of == client).map(|(number, _)| *number).collect();
+        gone.into_iter().for_each(|number| state.end(number));
+    }
+
+    fn commit(&self, number: u64, own: &Tables) -> bool {
+        let mut state = self.state();
+        let is_open = state.open.contains_key(&number);
+        if is_open {
+            state.tables.take(own);
+            state.end(number);
+        }
+        is_open
+    }
+}
+
+impl State {
+    fn end(&mut self, number: u64) {
+        self.open.remove(&number);
+        self.locks.retain(|_, of| *of != number);
+    }
+}
+
+impl Tables {
+    fn take(&mut self, other: &Tables) {
+        self.stock.extend(other.stock.clone());
+        self.settlements.extend(other.settlements.clone());
+        self.deductions.extend(other.deductions.clone());
+        self.movements.extend(other.movements.clone());
+    }
+
+    pub(crate) fn rows(&self, location: &Location) -> impl Iterator<Item = (&Sku, &StockRow)> {
+        self.stock.iter().filter(move |((l, _), _)| l == location).map(|((_, sku), row)| (sku, row))
+    }
+
+    fn rows_of(&self, location: &Location, skus: &[Sku]) -> BTreeMap<Sku, StockRow> {
+        let row = |sku: &Sku| Some((sku.clone(), *self.stock.get(&(location.clone(), sku.clone()))?));
+        skus.iter().filter_map(row).collect()
+    }
+
+    fn settlements_of(&self, location: &Location, ids: &[ReservationId]) -> BTreeMap<ReservationId, Settlement> {
+        let settled =
+            |id: &ReservationId| Some((id.clone(), self.settlements.get(&(location.clone(), id.clone()))?.clone()));
+        ids.iter().filter_map(settled).collect()
+    }
+
+    pub(crate) fn book(&self, location: &Location, sku: &Sku) -> Book {
+        let moved = self.movements.iter().filter(|((l, ..), _)| l == location).map(|(_, movement)| &movement.moved);
+        let deducted = self.deductions.keys().filter(|(l, _, s)| l == location && s == sku);
+        let quantity = |(l, id, s): &(Location, ReservationId, Sku)| {
+            self.settlements.get(&(l.clone(), id.clone())).map_or(0, |settled| i64::from(settled.lines.quantity(s)))
+        };
+        Book {
+            sku: sku.clone(),
+            on_hand: self.stock.get(&(location.clone(), sku.clone())).map_or(0, |row| row.on_hand),
+            moved: moved.filter(|moved| moved.sku == *sku).map(|moved| moved.delta).sum(),
+            deducted: deducted.map(quantity).sum(),
+        }
+    }
+}
+
+/// One client's view of a [`Server`].
+pub(crate) struct MemoryDatabase {
+    server: Arc<Server>,
+    client: usize,
+    weather: Arc<dyn Weather>,
+}
+
+impl MemoryDatabase {
+    pub(crate) fn new(server: Arc<Server>, client: usize, weather: Arc<dyn Weather>) -> Self {
+        Self { server, client, weather }
+    }
+
+    async fn read<T>(&self, what: impl FnOnce(&Tables) -> T) -> Result<T, LedgerError> {
+        self.weather.connect().await?;
+        self.weather.statement().await?;
+        Ok(self.server.look(what))
+    }
+}
+
+#[async_trait]
+impl Database for MemoryDatabase {
+    async fn begin(&self) -> Result<Box<dyn Transaction>, LedgerError> {
+        self.weather.connect().await?;
+        let mut state = self.server.state();
+        state.last_transaction += 1;
+        let number = state.last_transaction;
+        state.open.insert(number, self.client);
+        let (server, weather) = (Arc::clone(&self.server), Arc::clone(&self.weather));
+        Ok(Box::new(MemoryTransaction { server, weather, number, own: Tables::default(), is_over: false }))
+    }
+
+    async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
+        self.read(|tables| tables.rows_of(location, skus)).await
+    }
+
+    async fn settlements(
+        &self,
+        location: &Location,
+        ids: &[ReservationId],
+    ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
+        self.read(|tables| tables.settlements_of(location, ids)).await
+    }
+
+    async fn list_rows(
+        &self,
+        location: &Location,
+        after: Option<&Sku>,
+        limit: u64,
+    ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+        let page = |tables: &Tables| {
+            let later = tables.rows(location).filter(|(sku, _)| after.is_none_or(|after| *sku > after));
+            later.take(limit as usize).map(|(sku, row)| (sku.clone(), *row)).collect()
+        };
+        self.read(page).await
+    }
+
+    async fn rows_changed(
+        &self,
+        location: &Location,
+        (version, sku): (i64, Option<&Sku>),
+        limit: u64,
+    ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
+        let page = |tables: &Tables| {
+            let is_later = |(s, row): &(&Sku, &StockRow)| {
+                row.version > version || (row.version == version && sku.is_some_and(|sku| *s > sku))
+            };
+            let mut changed: Vec<_> =
+                tables.rows(location).filter(is_later).map(|(s, row)| (s.clone(), *row)).collect();
+            changed.sort_by(|(one, row), (other, other_row)| (row.version, one).cmp(&(other_row.version, other)));
+            changed.truncate(limit as usize);
+            changed
+        };
+        self.read(page).await
+    }
+
+    async fn locations(&self) -> Result<Vec<Location>, LedgerError> {
+        let all = |tables: &Tables| {
+            let locations: BTreeSet<_> = tables.stock.keys().map(|(location, _)| location.clone()).collect();
+            locations.into_iter().collect()
+        };
+        self.read(all).await
+    }
+
+    async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
+        let books = |tables: &Tables| {
+            let known: BTreeSet<_> =
+                tables.rows(location).map(|(sku, _)| sku).filter(|sku| skus.contains(sku)).collect();
+            known.into_iter().map(|sku| tables.book(location, sku)).collect()
+        };
+        self.read(books).await
+    }
+
+    async fn now_micros(&self) -> Result<i64, LedgerError> {
+        self.read(|_| ()).await?;
+        Ok(self.weather.now_micros())
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.read(|_| ()).await
+    }
+
+    async fn migrate(&self) -> Result<usize, LedgerError> {
+        Ok(0)
+    }
+
+    async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(Vec::new())
+    }
+
+    async fn close(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity { queues: 2, batches_at_once: 2, others: 4 }
+    }
+}
+
+struct MemoryTransaction {
+    server: Arc<Server>,
+    weather: Arc<dyn Weather>,
+    number: u64,
+    /// What it wrote.
+    own: Tables,
+    /// Committed, or left to the server.
+    is_over: bool,
+}
+
+impl Drop for MemoryTransaction {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.server.state().end(self.number);
+        }
+    }
+}
+
+impl MemoryTransaction {
+    async fn lock(&self, key: Key) -> Result<(), LedgerError> {
+        let until = Instant::now() + LOCK_WAIT;
+        loop {
+            {
+                let mut state = self.server.state();
+                if !state.open.contains_key(&self.number) {
+                    return Err(failed(Failure::Connection, "the server gave this connection up"));
+                }
+                if *state.locks.entry(key.clone()).or_insert(self.number) == self.number {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= until {
+                return Err(failed(Failure::Collision, "lock wait"));
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What this transaction sees: what is committed, and what it wrote.
+    fn seen<C>(&self, what: impl Fn(&Tables) -> C) -> C
+    where
+        C: IntoIterator + Extend<C::Item>,
+    {
+        let mut seen = self.server.look(&what);
+        seen.extend(what(&self.own));
+        seen
+    }
+
+    fn exists<T>(&self, what: impl Fn(&Tables) -> Option<&T>) -> bool {
+        what(&self.own).is_some() || self.server.look(|tables| what(tables).is_some())
+    }
+}
+
+#[async_trait]
+impl Transaction for MemoryTransaction {
+    async fn lock_rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
+        self.weather.statement().await?;
+        let existing = self.seen(|tables| tables.rows_of(location, skus));
+        for sku in existing.into_keys() {
+            self.lock(Key::Stock(location.clone(), sku)).await?;
+        }
+        Ok(self.seen(|tables| tables.rows_of(location, skus)))
+    }
+
+    async fn rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
+        self.weather.statement().await?;
+        Ok(self.seen(|tables| tables.rows_of(location, skus)))
+    }
+
+    async fn settlements(
+        &mut self,
+        location: &Location,
+        ids: &[ReservationId],
+    ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
+        self.weather.statement().await?;
+        Ok(self.seen(|tables| tables.settlements_of(location, ids)))
+    }
+
+    async fn change_made(
+        &mut self,
+        location: &Location,
+        request_id: &RequestId,
+    ) -> Result<Option<String>, LedgerError> {
+        self.weather.statement().await?;
+        let key = (location.clone(), request_id.clone(), 0);
+        Ok(self.server.look(|tables| tables.movements.get(&key).map(|movement| movement.fingerprint.clone())))
+    }
+
+    async fn now_micros(&mut self) -> Result<i64, LedgerError> {
+        self.weather.statement().await?;
+        Ok(self.weather.now_micros())
+    }
+
+    async fn insert_settlements(
+        &mut self,
+        location: &Location,
+        settlements: &[&Settlement],
+        rows: &BTreeMap<Sku, StockRow>,
+    ) -> Result<(), LedgerError> {
+        self.weather.statement().await?;
+        for settlement in settlements {
+            self.lock(Key::Settlement(location.clone(), settlement.id.clone())).await?;
+            let key = (location.clone(), settlement.id.clone());
+            if self.exists(|tables| tables.settlements.get(&key)) {
+                return Err(failed(Failure::Collision, "duplicate settlement"));
+            }
+            for sku in settlement.lines.skus() {
+                let version = rows.get(sku).map_or(0, |row| row.version);
+                self.own.deductions.insert((location.clone(), settlement.id.clone(), sku.clone()), version);
+            }
+            self.own.settlements.insert(key, (*settlement).clone());
+        }
+        Ok(())
+    }
+
+    async fn insert_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
+        self.weather.statement().await?;
+        for (sku, row) in rows {
+            let key = (location.clone(), (*sku).clone());
+            self.lock(Key::Stock(key.0.clone(), key.1.clone())).await?;
+            if self.exists(|tables| tables.stock.get(&key)) {
+                return Err(failed(Failure::Collision, "duplicate row"));
+            }
+            self.own.stock.insert(key, **row);
+        }
+        Ok(())
+    }
+
+    async fn update_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
+        self.weather.statement().await?;
+        self.own.stock.extend(rows.iter().map(|(sku, row)| ((location.clone(), (*sku).clone()), **row)));
+        Ok(())
+    }
+
+    async fn insert_movements(
+        &mut self,
+        location: &Location,
+        request_id: &RequestId,
+        fingerprint: &str,
+        _reason: &str,
+        moved: &[Moved],
+    ) -> Result<(), LedgerError> {
+        self.weather.statement().await?;
+        self.lock(Key::Movement(location.clone(), request_id.clone())).await?;
+        let first = (location.clone(), request_id.clone(), 0);
+        if self.exists(|tables| tables.movements.get(&first)) {
+            return Err(failed(Failure::Collision, "duplicate movement"));
+        }
+        for (position, moved) in moved.iter().enumerate() {
+            let movement = Movement { moved: moved.clone(), fingerprint: fingerprint.into() };
+            self.own.movements.insert((location.clone(), request_id.clone(), position), movement);
+        }
+        Ok(())
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+        self.weather.statement().await?;
+        let lost = || failed(Failure::Connection, "the connection was lost");
+        match self.weather.commit() {
+            CommitFate::Lost => Err(lost()),
+            CommitFate::Late(after) => {
+                self.is_over = true;
+                let (server, number, own) = (Arc::clone(&self.server), self.number, std::mem::take(&mut self.own));
+                tokio::spawn(async move {
+                    sleep(after).await;
+                    server.commit(number, &own);
+                });
+                Err(lost())
+            }
+            fate => {
+                self.is_over = true;
+                if !self.server.commit(self.number, &self.own) {
+                    return Err(lost());
+                }
+                match fate {
+                    CommitFate::Unheard => Err(lost()),
+                    CommitFate::Silent => std::future::pending().await,
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// An error of a database that is not well.
+pub(crate) fn failed(failure: Failure, what: &str) -> LedgerError {
+    DatabaseError::new(failure, what).into()
+}
+
+/// No clouds: for the contract tests.
+pub(crate) struct Calm;
+
+#[async_trait]
+impl Weather for Calm {
+    async fn connect(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn statement(&self) -> Result<(), LedgerError> {
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    fn commit(&self) -> CommitFate {
+        CommitFate::Done
+    }
+
+    fn now_micros(&self) -> i64 {
+        std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_micros() as i64)
+    }
+}
