@@ -42,7 +42,12 @@ impl EmbeddedHolds {
 
     /// What there is now.
     pub fn snapshot(&self) -> Snapshot {
-        self.locations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.look(Snapshot::clone)
+    }
+
+    /// Looks at what there is now.
+    pub fn look<T>(&self, at: impl FnOnce(&Snapshot) -> T) -> T {
+        at(&self.locations.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Goes back to what was there before, as a Redis does that comes up with an older snapshot, or with none.

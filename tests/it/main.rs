@@ -16,4 +16,5 @@ mod readme;
 mod redis_holds;
 mod rpc;
 mod serving;
+mod simulation;
 mod support;

@@ -1,0 +1,149 @@
+//! Thousands of seeded worlds: the service as it is (use cases, group commit, recovery, sync, sweep, reconcile), two or three instances over the specification of the holds' store and a
+//! database in memory, on one thread and under paused time, while everything fails that can. An auditor judges every answer; the invariants are checked after every step and when it is quiet.
+//!
+//! ```text
+//! cargo test --release simulation                              a few hundred seeds
+//! SIM_SEEDS=2000 SIM_SEED_BASE=7000 cargo test --release simulation -- --nocapture
+//! SIM_SEED=4711 cargo test --release simulation -- --nocapture   this one, event by event
+//! ```
+
+mod auditor;
+mod cluster;
+mod crowd;
+mod invariants;
+mod nemesis;
+mod network;
+mod operator;
+mod orders;
+mod supply;
+mod world;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use self::network::Network;
+use self::world::{Record, World};
+
+/// How many seeds are run unless `SIM_SEEDS` says otherwise.
+const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
+
+/// Seeds that found something once, and what. They are run every time.
+const FOUND_SOMETHING: [(u64, &str); 0] = [];
+
+/// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of vanished instances, recovery, sync.
+const UNTIL_QUIET: Duration = Duration::from_secs(60);
+
+/// Longer than any hold lasts.
+const HOLDS_MAX_MS: i64 = 3_600_000;
+
+#[test]
+fn every_seed_keeps_the_promises() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+    if let Some(seed) = number("SIM_SEED") {
+        assert_eq!(simulate(seed, true).violations, [""; 0]);
+        return;
+    }
+    let (base, count) = (number("SIM_SEED_BASE").unwrap_or(0), number("SIM_SEEDS").unwrap_or(SEEDS));
+    let begun = Instant::now();
+    let next = AtomicU64::new(base);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut counts, mut failed) = (BTreeMap::<&str, u64>::new(), Vec::new());
+    std::thread::scope(|scope| {
+        let run = || {
+            let (mut counts, mut failed) = (BTreeMap::<&str, u64>::new(), Vec::new());
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= base + count || failed.len() >= 3 {
+                    return (counts, failed);
+                }
+                let record = simulate(seed, false);
+                record.counts.iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
+                if !record.violations.is_empty() {
+                    println!(
+                        "SIM_SEED={seed}: {} violations, the first: {}",
+                        record.violations.len(),
+                        record.violations[0]
+                    );
+                    failed.push(seed);
+                }
+            }
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        for thread in threads {
+            let (some, seeds) = thread.join().expect("its panics are caught");
+            some.into_iter().for_each(|(what, count)| *counts.entry(what).or_default() += count);
+            failed.extend(seeds);
+        }
+    });
+    println!("{count} seeds from {base} on in {:?}: {counts:#?}", begun.elapsed());
+    assert!(failed.is_empty(), "failed; replay each by SIM_SEED=…: {failed:?}");
+}
+
+#[test]
+fn seeds_that_once_found_something_find_it_no_more() {
+    for (seed, what) in FOUND_SOMETHING {
+        assert_eq!(simulate(seed, false).violations, [""; 0], "{seed}: {what}");
+    }
+}
+
+/// Without this a seed that failed would be worth nothing.
+#[test]
+fn the_same_seed_is_the_same_world() {
+    for seed in 0..5 {
+        let (once, again) = (simulate(seed, false), simulate(seed, false));
+        assert_eq!((once.digest, once.counts), (again.digest, again.counts), "{seed}");
+    }
+}
+
+/// Runs one world to its end.
+fn simulate(seed: u64, is_shown: bool) -> Record {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let run = || runtime.block_on(live(seed, is_shown));
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it panicked".into());
+        Record { violations: vec![what], ..Record::default() }
+    })
+}
+
+async fn live(seed: u64, is_shown: bool) -> Record {
+    let world = World::new(seed, is_shown);
+    let network = Network::new(&world);
+    let mut supply = supply::Supply::first(&network).await;
+    if world.profile.has_crowd {
+        crowd::come_and_go(&network).await;
+    }
+
+    for _ in 0..world.profile.rounds {
+        let mut orders = JoinSet::new();
+        for _ in 0..world.profile.orders_a_round {
+            let (network, after) = (Arc::clone(&network), world.ms(0..=world.profile.chaos.as_millis() as u64));
+            orders.spawn(async move {
+                sleep(after).await;
+                orders::run(network).await;
+            });
+        }
+        tokio::join!(nemesis::rage(&network), operator::look_around(&network), supply.change(&network));
+        while let Some(ended) = orders.join_next().await {
+            ended.expect("an order does not panic");
+        }
+        sleep(UNTIL_QUIET).await;
+        invariants::when_quiet(&world);
+        supply.audit(&world);
+        operator::reconcile(&network).await;
+    }
+    network.repeat_all_that_was_accepted().await;
+    // Everybody's time is over.
+    world.clock.jump(HOLDS_MAX_MS);
+    sleep(Duration::from_secs(10)).await;
+    invariants::when_quiet(&world);
+    invariants::when_over(&world);
+    supply.audit(&world);
+    world.take_record()
+}

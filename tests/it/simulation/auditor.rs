@@ -1,0 +1,258 @@
+//! What callers were told, and whether it can be true.
+//!
+//! The auditor knows each order's lines, what was asked for it, and every answer. An answer is judged by what had been told before its request was sent: what was told
+//! meanwhile may have happened after it. Only two final words that contradict each other are wrong in any order.
+
+use stockhold::domain::{Lines, Reservation, ReservationId, State};
+use stockhold::service::{Error, LatePolicy};
+
+use super::world::World;
+use crate::support::holds::id;
+use crate::support::service::name_of;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Reserve { lines: Lines, ttl_ms: u64 },
+    Confirm { part: Option<Lines>, late: LatePolicy },
+    Cancel,
+    Extend { expire_ms: u64, late: LatePolicy },
+    Get,
+}
+
+/// What was asked for one order, and what its callers were told.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) id: ReservationId,
+    /// What every reserve of it asks for, but for those that reuse its id.
+    pub(crate) lines: Lines,
+    /// What every confirm of it asks for, but for those that contradict.
+    pub(crate) part: Option<Lines>,
+    pub(crate) sent_confirm: bool,
+    pub(crate) sent_reacquire: bool,
+    pub(crate) sent_cancel: bool,
+    pub(crate) told: Told,
+    /// What was answered OK.
+    pub(crate) accepted: Vec<Request>,
+}
+
+/// What callers may rely on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// Held until then, by the clock of the holds' store.
+    pub(crate) held_until_ms: Option<u64>,
+    /// The losses of the holds' store before that was told.
+    losses: usize,
+    /// The final word: `Confirmed`, `Cancelled` or `Rejected`.
+    pub(crate) end: Option<State>,
+}
+
+#[derive(Default)]
+pub(crate) struct Auditor {
+    pub(crate) orders: Vec<Order>,
+    /// How often the holds' store lost something.
+    pub(crate) losses: usize,
+    /// Supply fell below what was held.
+    pub(crate) supply_fell: bool,
+    /// Holds that a confirm began with, by order, and the losses before.
+    pub(crate) begun: Vec<(ReservationId, Lines, usize)>,
+}
+
+impl Auditor {
+    /// Opens the file of a new order, and answers its number.
+    pub(crate) fn open(&mut self, lines: Lines, part: Option<Lines>) -> usize {
+        let id = id(&format!("order-{}", self.orders.len()));
+        let (sent_confirm, sent_reacquire, sent_cancel) = (false, false, false);
+        let (told, accepted) = (Told::default(), Vec::new());
+        self.orders.push(Order { id, lines, part, sent_confirm, sent_reacquire, sent_cancel, told, accepted });
+        self.orders.len() - 1
+    }
+}
+
+impl Order {
+    pub(crate) fn confirms(&self) -> &Lines {
+        self.part.as_ref().unwrap_or(&self.lines)
+    }
+}
+
+/// Notes that a request goes out; answers what had been told before.
+pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
+    world.event("request", &(order, request));
+    world.audit(|auditor| {
+        let order = &mut auditor.orders[order];
+        match request {
+            Request::Confirm { late, .. } => {
+                order.sent_confirm = true;
+                order.sent_reacquire |= *late == LatePolicy::Reacquire;
+            }
+            Request::Cancel => order.sent_cancel = true,
+            _ => {}
+        }
+        order.told.clone()
+    })
+}
+
+/// Judges an answer.
+pub(crate) fn told(
+    world: &World,
+    number: usize,
+    request: &Request,
+    before: &Told,
+    answer: &Result<Reservation, Error>,
+) {
+    let word = match answer {
+        Ok(reservation) => format!("{:?}", reservation.state),
+        Err(Error::Refused(refusal)) => name_of(refusal).into(),
+        Err(error) => format!("{error:?}"),
+    };
+    world.event("answer", &(number, request, &word));
+    let wrong = match answer {
+        Ok(reservation) => accepted(world, number, request, before, reservation),
+        Err(Error::Refused(refusal)) => refused(world, number, request, before, name_of(refusal)),
+        Err(Error::Internal(cause)) => Err(format!("a bug: {cause:?}")),
+        Err(Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded) => Ok(()),
+    };
+    if answer.is_ok() {
+        world.audit(|auditor| auditor.orders[number].accepted.push(request.clone()));
+    }
+    if let Err(why) = wrong {
+        let order = world.audit(|auditor| auditor.orders[number].clone());
+        world.violated(format!("{request:?} was answered {word}: {why}; told before: {before:?}; {order:?}"));
+    }
+}
+
+type Judgement = Result<(), String>;
+
+fn accepted(world: &World, number: usize, request: &Request, before: &Told, answer: &Reservation) -> Judgement {
+    let order = world.audit(|auditor| auditor.orders[number].clone());
+    if answer.id != order.id {
+        return Err("another reservation".into());
+    }
+    match (request, answer.state) {
+        (Request::Reserve { lines, .. }, _) if *lines != order.lines => {
+            return Err("its id was used with other lines".into());
+        }
+        (Request::Confirm { part, .. }, _) if *part != order.part => {
+            return Err("it contradicts an earlier confirm".into());
+        }
+        (Request::Reserve { .. } | Request::Extend { .. } | Request::Get, State::Held)
+        | (Request::Reserve { .. } | Request::Extend { .. } | Request::Get, State::Confirming)
+        | (Request::Reserve { .. } | Request::Get | Request::Confirm { .. }, State::Confirmed)
+        | (Request::Cancel | Request::Get, State::Cancelled | State::Rejected)
+        | (Request::Get, State::Expired) => {}
+        (_, state) => return Err(format!("{state:?} is no answer to it")),
+    }
+    if let Some(end) = before.end
+        && answer.state != end
+        && !(answer.state.is_live() && may_have_forgotten(world))
+        // Also true, and all that is known while the ledger is away.
+        && (end, answer.state) != (State::Confirmed, State::Confirming)
+    {
+        return Err(format!("{end:?} had been told"));
+    }
+    if matches!(answer.state, State::Confirming | State::Confirmed) && answer.lines != *order.confirms() {
+        return Err(format!("other lines: {:?}", answer.lines));
+    }
+    match answer.state {
+        State::Held => held(world, number, request, answer),
+        State::Confirming if order.sent_confirm => Ok(()),
+        State::Confirming => Err("nobody confirmed".into()),
+        State::Confirmed | State::Cancelled | State::Rejected => ended(world, number, answer.state),
+        State::Expired => expired(world, before),
+    }
+}
+
+fn held(world: &World, number: usize, request: &Request, answer: &Reservation) -> Judgement {
+    let Some(expire_ms) = answer.expire_ms else { return Err("without an expire time".into()) };
+    if let Request::Extend { expire_ms: wanted, .. } = request
+        && expire_ms < *wanted
+    {
+        return Err(format!("extended to {expire_ms} only"));
+    }
+    world.audit(|auditor| {
+        let losses = auditor.losses;
+        let told = &mut auditor.orders[number].told;
+        if told.losses != losses {
+            *told = Told { held_until_ms: None, losses, end: told.end };
+        }
+        told.held_until_ms = told.held_until_ms.max(Some(expire_ms));
+        if answer.lines != auditor.orders[number].lines {
+            return Err(format!("other lines: {:?}", answer.lines));
+        }
+        Ok(())
+    })
+}
+
+/// A final word. It must be one that somebody asked for, and the only one.
+fn ended(world: &World, number: usize, end: State) -> Judgement {
+    world.audit(|auditor| {
+        let order = &mut auditor.orders[number];
+        let possible = match end {
+            State::Cancelled => order.sent_cancel,
+            State::Confirmed => order.sent_confirm,
+            _ => order.sent_confirm,
+        };
+        match order.told.end {
+            Some(told) if told != end => return Err(format!("{told:?} had been told")),
+            _ => order.told.end = Some(end),
+        }
+        if possible { Ok(()) } else { Err("nobody can have asked for it".into()) }
+    })
+}
+
+/// Whether a reservation that ended may be held once more: until its deadline, and it will not be deducted twice.
+pub(crate) fn may_have_forgotten(world: &World) -> bool {
+    world.profile.forgets || world.audit(|auditor| auditor.losses > 0)
+}
+
+/// Whether an order that was told to be held still is, unless it ended by a call of its own.
+fn is_surely_held(world: &World, before: &Told) -> bool {
+    let losses = world.audit(|auditor| auditor.losses);
+    before.losses == losses && before.held_until_ms > Some(world.clock.latest_ms())
+}
+
+fn expired(world: &World, before: &Told) -> Judgement {
+    match (before.end, is_surely_held(world, before)) {
+        (Some(end), _) => Err(format!("{end:?} had been told")),
+        (None, true) => Err("its time is not over".into()),
+        (None, false) => Ok(()),
+    }
+}
+
+fn refused(world: &World, number: usize, request: &Request, before: &Told, refusal: &'static str) -> Judgement {
+    let order = world.audit(|auditor| auditor.orders[number].clone());
+    let still_known = before.held_until_ms.is_some()
+        && before.losses == world.audit(|auditor| auditor.losses)
+        && !world.profile.forgets;
+    match (refusal, request) {
+        ("cancelled", _) => ended(world, number, State::Cancelled),
+        ("confirmed", Request::Cancel | Request::Extend { .. }) => ended(world, number, State::Confirmed),
+        ("rejected", Request::Confirm { .. } | Request::Reserve { .. } | Request::Extend { .. }) => {
+            ended(world, number, State::Rejected)
+        }
+        ("expired", Request::Confirm { .. } | Request::Reserve { .. } | Request::Extend { .. }) => {
+            expired(world, before)
+        }
+        ("not found", Request::Confirm { .. } | Request::Extend { .. } | Request::Get) => {
+            match (before.end, still_known) {
+                (Some(end), _) => Err(format!("{end:?} had been told")),
+                (None, true) => Err("it had been told as held".into()),
+                (None, false) => Ok(()),
+            }
+        }
+        ("short", Request::Reserve { .. } | Request::Extend { late: LatePolicy::Reacquire, .. }) => {
+            match (before.end, is_surely_held(world, before)) {
+                (Some(end), _) if !may_have_forgotten(world) => Err(format!("{end:?} had been told")),
+                (None, true) => Err("it is held".into()),
+                _ => Ok(()),
+            }
+        }
+        ("id reused", Request::Reserve { lines, .. }) if *lines != order.lines => Ok(()),
+        ("mismatch", Request::Confirm { part, .. }) if *part != order.part => Ok(()),
+        (
+            "retired",
+            Request::Reserve { .. } | Request::Confirm { late: LatePolicy::Reacquire, .. } | Request::Extend { .. },
+        ) if world.audit(|auditor| auditor.supply_fell) => Ok(()),
+        _ => Err("it cannot be refused so".into()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Instances of the service over the world's stores. They are killed and started again, and their links to the stores fail.
+//!
+//! A killed instance never gets another answer from a store, and what it had open there ends: whatever await point it is at, it has no further effect. That is what a crash
+//! is to everybody else.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use stockhold::domain::Location;
+use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use stockhold::ledger::database::Failure;
+use stockhold::ledger::{Ledger, LedgerError};
+use stockhold::service::Service;
+use stockhold::tasks::{Tasks, TasksConfig};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::invariants;
+use super::world::World;
+use crate::support::memory_database::{CommitFate, MemoryDatabase, Weather, failed};
+use crate::support::service::limits;
+
+/// The longest that the network keeps a command or a commit whose sender has given up.
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a database keeps the transactions of an instance that vanished without a word.
+const VANISHED: Duration = Duration::from_secs(30);
+
+/// How long a holds' store may take to answer, as Redis' client has it.
+const HOLDS_TIMEOUT: Duration = Duration::from_millis(1000);
+
+pub(crate) struct Instance {
+    pub(crate) service: Arc<Service>,
+    pub(crate) link: Link,
+    tasks: Mutex<Option<Tasks>>,
+    died: Notify,
+}
+
+impl Instance {
+    pub(crate) fn start(world: &Arc<World>, client: usize) -> Arc<Self> {
+        let link = Link { world: Arc::clone(world), client, is_cut: Arc::default() };
+        let database = MemoryDatabase::new(Arc::clone(&world.server), client, Arc::new(link.clone()));
+        let (queue_max, batch_max) =
+            (world.draw(|rng| [4, 1000][rng.usize(0..2)]), world.draw(|rng| rng.usize(1..=16)));
+        let ledger = Ledger::over(Arc::new(database), queue_max, batch_max);
+        let service = Arc::new(Service::new(Arc::new(link.clone()), ledger, limits()));
+        let config = TasksConfig {
+            sweep_every: Duration::from_secs(1),
+            recover_every: Duration::from_secs(1),
+            recover_grace: Duration::from_secs(2),
+            sync_every: Duration::from_secs(1),
+            reconcile_every: Duration::from_secs(20),
+        };
+        let tasks = Tasks::start(&service, &config);
+        Arc::new(Self { service, link, tasks: Mutex::new(Some(tasks)), died: Notify::new() })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.link.is_cut.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn kill(&self) {
+        self.link.is_cut.store(true, Ordering::Relaxed);
+        drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.died.notify_waiters();
+        let (world, client) = (Arc::clone(&self.link.world), self.link.client);
+        let found_gone_after = if world.one_in(3) { VANISHED } else { Duration::ZERO };
+        tokio::spawn(async move {
+            sleep(found_gone_after).await;
+            world.server.roll_back_all_of(client);
+        });
+    }
+
+    /// Returns once it is killed.
+    pub(crate) async fn death(&self) {
+        let died = self.died.notified();
+        if self.is_alive() {
+            died.await;
+        }
+    }
+}
+
+/// An instance's way to the stores.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) world: Arc<World>,
+    client: usize,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Link {
+    async fn way(&self) {
+        self.world.pass_some_time().await;
+        if self.is_cut.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
+    }
+
+    fn count(&self, fault: &'static str) {
+        self.world.event(fault, &self.client);
+    }
+}
+
+async fn effect(world: &World, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+    let asked = commands.clone();
+    let replies = world.holds.apply(location, commands).await?;
+    for (command, reply) in asked.iter().zip(&replies) {
+        invariants::after_step(world, command, reply);
+    }
+    Ok(replies)
+}
+
+#[async_trait]
+impl Holds for Link {
+    async fn apply(&self, location: &Location, mut commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+        let unknown = || Err(HoldsError::OutcomeUnknown("the simulation".into()));
+        let unavailable = || Err(HoldsError::Unavailable("the simulation".into()));
+        self.way().await;
+        if self.world.storm().holds_away {
+            return unavailable();
+        }
+        if self.world.strikes() {
+            match self.world.draw(|rng| rng.u32(0..5)) {
+                0 => {
+                    self.count("holds refused");
+                    return unavailable();
+                }
+                1 => {
+                    self.count("holds lost");
+                    return unknown();
+                }
+                2 => {
+                    self.count("holds late");
+                    let (world, location) = (Arc::clone(&self.world), location.clone());
+                    let after = world.ms(1..=LATE_MAX.as_millis() as u64);
+                    tokio::spawn(async move {
+                        sleep(after).await;
+                        let _ = effect(&world, &location, commands).await;
+                    });
+                    sleep(HOLDS_TIMEOUT).await;
+                    return unknown();
+                }
+                _ => {
+                    // A script that dies midway has done its first commands.
+                    self.count("holds unheard");
+                    commands.truncate(self.world.draw(|rng| rng.usize(0..=commands.len())));
+                    effect(&self.world, location, commands).await?;
+                    self.way().await;
+                    return unknown();
+                }
+            }
+        }
+        let replies = effect(&self.world, location, commands).await;
+        self.way().await;
+        replies
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Weather for Link {
+    async fn connect(&self) -> Result<(), LedgerError> {
+        self.way().await;
+        let storm = self.world.storm();
+        if storm.ledger_away {
+            if !storm.ledger_refuses {
+                // As long as the pool waits for a connection.
+                sleep(Duration::from_secs(3)).await;
+            }
+            return Err(failed(Failure::NoConnection, "the simulation"));
+        }
+        Ok(())
+    }
+
+    async fn statement(&self) -> Result<(), LedgerError> {
+        self.way().await;
+        let storm = self.world.storm();
+        if storm.ledger_away {
+            return Err(failed(Failure::Connection, "the simulation"));
+        }
+        if self.world.strikes() {
+            match self.world.draw(|rng| rng.u32(0..6)) {
+                0 => {
+                    self.count("ledger silent");
+                    return pending().await;
+                }
+                1 | 2 => {
+                    self.count("ledger collides");
+                    return Err(failed(Failure::Collision, "the simulation"));
+                }
+                3 => {
+                    self.count("ledger fails");
+                    return Err(failed(Failure::Statement, "the simulation"));
+                }
+                _ => {
+                    self.count("ledger cut");
+                    return Err(failed(Failure::Connection, "the simulation"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self) -> CommitFate {
+        // A commit is where it hurts most, so it fails most.
+        if !(self.world.strikes() || self.world.strikes() || self.world.strikes()) {
+            return CommitFate::Done;
+        }
+        let fate = match self.world.draw(|rng| rng.u32(0..5)) {
+            0 => CommitFate::Lost,
+            1 | 2 => CommitFate::Unheard,
+            3 => CommitFate::Silent,
+            _ => CommitFate::Late(self.world.ms(1..=LATE_MAX.as_millis() as u64)),
+        };
+        self.count("commit unknown");
+        fate
+    }
+
+    fn now_micros(&self) -> i64 {
+        self.world.ledger_now_micros()
+    }
+}

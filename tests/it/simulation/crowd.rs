@@ -1,0 +1,32 @@
+//! A crowd whose holds all end at the same moment, more of them than one command reclaims. Whoever comes then must get all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use stockhold::service::Error;
+use tokio::time::sleep;
+
+use super::auditor::Request;
+use super::network::Network;
+use crate::support::holds::lines;
+
+const HOLDS: usize = 450;
+const TTL_MS: u64 = 3000;
+
+/// Each of the crowd takes a unit of the last sku, until there is none left or all have come; then somebody wants three of them.
+pub(crate) async fn come_and_go(network: &Arc<Network>) {
+    let world = &network.world;
+    let sku = world.skus.last().expect("skus").as_str();
+    let open = |units| {
+        let lines = lines(&[(sku, units)]);
+        (world.audit(|auditor| auditor.open(lines.clone(), None)), Request::Reserve { lines, ttl_ms: TTL_MS })
+    };
+    let crowd: Vec<_> = (0..HOLDS).map(|_| open(1)).collect();
+    join_all(crowd.iter().map(|(order, request)| network.call(*order, request))).await;
+    sleep(Duration::from_millis(TTL_MS)).await;
+    let (order, request) = open(3);
+    // Whether that is right is judged where it is answered: nobody is told "short" while something is free.
+    let answer: Result<_, Error> = network.until_definite(order, &request).await;
+    world.event("after the crowd", &answer.map(|held| held.state));
+}

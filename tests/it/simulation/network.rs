@@ -1,0 +1,162 @@
+//! The way between callers and instances: it delays, repeats, reorders and loses; and callers who lose patience.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use stockhold::domain::Reservation;
+use stockhold::service::{Error, Service};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::auditor::{Request, may_have_forgotten, sent, told};
+use super::cluster::Instance;
+use super::invariants;
+use super::world::World;
+
+/// After so long without a definite answer a caller hangs: far longer than all faults last.
+const DEFINITE_MAX: Duration = Duration::from_secs(900);
+
+/// The instances that callers know.
+pub(crate) struct Network {
+    pub(crate) world: Arc<World>,
+    instances: Mutex<Vec<Arc<Instance>>>,
+    /// No two incarnations of an instance are the same client to the stores.
+    next_client: AtomicUsize,
+}
+
+impl Network {
+    pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
+        let count = world.profile.instances;
+        let instances = Mutex::new((0..count).map(|client| Instance::start(world, client)).collect());
+        Arc::new(Self { world: Arc::clone(world), instances, next_client: AtomicUsize::new(count) })
+    }
+
+    pub(crate) fn instances(&self) -> Vec<Arc<Instance>> {
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new instance in the place of an old one.
+    pub(crate) fn restart(&self, place: usize) {
+        let instance = Instance::start(&self.world, self.next_client.fetch_add(1, Ordering::Relaxed));
+        self.instances.lock().unwrap_or_else(PoisonError::into_inner)[place] = instance;
+    }
+
+    /// Any instance, dead or alive, as a load balancer that does not know yet.
+    pub(crate) fn any(&self) -> Arc<Instance> {
+        let instances = self.instances();
+        let place = self.world.draw(|rng| rng.usize(0..instances.len()));
+        Arc::clone(&instances[place])
+    }
+
+    /// One try. `None`: the caller learnt nothing. The request may arrive twice, at two instances, at any time.
+    pub(crate) async fn call(self: &Arc<Self>, order: usize, request: &Request) -> Option<Result<Reservation, Error>> {
+        if self.world.one_in(12) {
+            self.world.event("duplicated", &order);
+            let (network, request, after) = (Arc::clone(self), request.clone(), self.world.ms(0..=8000));
+            tokio::spawn(async move {
+                sleep(after).await;
+                network.deliver(order, request).await;
+            });
+        }
+        let patience = if self.world.one_in(10) { self.world.ms(1..=300) } else { self.world.ms(3_000..=20_000) };
+        let (network, request) = (Arc::clone(self), request.clone());
+        // The call runs to its end, whether its caller waits for it or not.
+        let answer = tokio::spawn(async move { network.deliver(order, request).await });
+        match timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panicked)) => {
+                self.world.violated(format!("a call panicked: {panicked}"));
+                None
+            }
+            Err(_) => {
+                self.world.event("caller left", &order);
+                None
+            }
+        }
+    }
+
+    /// Repeats a request until somebody says what became of it.
+    pub(crate) async fn until_definite(
+        self: &Arc<Self>,
+        order: usize,
+        request: &Request,
+    ) -> Result<Reservation, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.call(order, request).await {
+                Some(Ok(reservation)) => return Ok(reservation),
+                Some(Err(error @ (Error::Refused(_) | Error::Internal(_)))) => return Err(error),
+                Some(Err(_)) | None => self.world.event("unknown", &order),
+            }
+            if begun.elapsed() > DEFINITE_MAX && !self.world.has_violations() {
+                self.world
+                    .violated(format!("no definite answer to {request:?} of order {order} after {DEFINITE_MAX:?}"));
+                return Err(Error::Overloaded);
+            }
+            sleep(self.world.ms(10..=2000)).await;
+        }
+    }
+
+    /// I8: whatever was accepted may be asked again, in any order, and changes nothing.
+    pub(crate) async fn repeat_all_that_was_accepted(&self) {
+        let world = &self.world;
+        let mut accepted: Vec<_> = world.audit(|auditor| {
+            let orders = auditor.orders.iter().enumerate();
+            orders
+                .flat_map(|(number, order)| order.accepted.iter().map(move |request| (number, request.clone())))
+                .collect()
+        });
+        world.draw(|rng| rng.shuffle(&mut accepted));
+        let (tables, held) = (world.server.tables(), invariants::held(world));
+        for (order, request) in accepted {
+            let before = sent(world, order, &request);
+            let answer = self.run(&self.any().service, order, &request).await;
+            told(world, order, &request, &before, &answer);
+            if let Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded)) = answer {
+                world.violated(format!("{request:?} was answered {error:?} although all is well"));
+            }
+        }
+        if world.server.tables() != tables {
+            world.violated("I8: repeating what was accepted changed the ledger".into());
+        }
+        // A repeated reserve may hold once more what the store forgot, and an extend what expired before its clock went back.
+        let forgot = may_have_forgotten(world) || world.profile.clocks_jump;
+        let now_held = invariants::held(world);
+        if !forgot && now_held.iter().any(|(sku, units)| held.get(sku).is_none_or(|before| before < units)) {
+            world.violated(format!("I8: repeating what was accepted made held {held:?} to {now_held:?}"));
+        }
+    }
+
+    async fn deliver(&self, order: usize, request: Request) -> Option<Result<Reservation, Error>> {
+        sleep(if self.world.one_in(8) { self.world.ms(0..=2000) } else { self.world.ms(0..=3) }).await;
+        let instance = self.any();
+        if !instance.is_alive() {
+            return None;
+        }
+        let before = sent(&self.world, order, &request);
+        let answer = tokio::select! {
+            biased;
+            () = instance.death() => return None,
+            answer = self.run(&instance.service, order, &request) => answer,
+        };
+        told(&self.world, order, &request, &before, &answer);
+        if self.world.one_in(30) {
+            self.world.event("answer lost", &order);
+            return None;
+        }
+        Some(answer)
+    }
+
+    async fn run(&self, service: &Service, order: usize, request: &Request) -> Result<Reservation, Error> {
+        let (location, id) = (&self.world.location, self.world.audit(|auditor| auditor.orders[order].id.clone()));
+        match request.clone() {
+            Request::Reserve { lines, ttl_ms } => {
+                service.reserve(location, id, lines, Duration::from_millis(ttl_ms)).await
+            }
+            Request::Confirm { part, late } => service.confirm(location, id, part, late).await,
+            Request::Cancel => service.cancel(location, id).await,
+            Request::Extend { expire_ms, late } => service.extend(location, id, expire_ms, late).await,
+            Request::Get => service.get_reservation(location, id).await,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! People who look, and who reconcile, at any time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stockhold::service::Error;
+use tokio::time::{Instant, sleep};
+
+use super::auditor::may_have_forgotten;
+use super::network::Network;
+use super::world::World;
+
+pub(crate) async fn look_around(network: &Arc<Network>) {
+    let world = &network.world;
+    let until = Instant::now() + world.profile.chaos;
+    while Instant::now() < until {
+        sleep(world.ms(100..=5000)).await;
+        let instance = network.any();
+        if instance.is_alive() {
+            tokio::select! {
+                biased;
+                () = instance.death() => {}
+                () = look(world, &instance) => {}
+            }
+        }
+    }
+}
+
+async fn look(world: &World, instance: &super::cluster::Instance) {
+    let (service, location) = (&instance.service, &world.location);
+    let error = match world.draw(|rng| rng.u32(0..4)) {
+        0 => match service.get_stock(location, world.skus.clone()).await {
+            Ok(items) => {
+                let wrong = items.iter().find(|item| item.held < 0 || item.row.available(item.held) < 0);
+                if let Some(item) = wrong {
+                    world.violated(format!("stock was told as {item:?}"));
+                }
+                None
+            }
+            Err(error) => Some(error),
+        },
+        1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
+        2 => service.list_stock(location, 3, None).await.err(),
+        _ => service.reconcile(location, world.one_in(3)).await.err(),
+    };
+    if let Some(error @ (Error::Internal(_) | Error::Refused(_))) = error {
+        world.violated(format!("an operator was told {error:?}"));
+    }
+}
+
+/// When all is quiet: reconcile finds nothing where nothing was lost; and where something was, nothing that it cannot repair.
+pub(crate) async fn reconcile(network: &Arc<Network>) {
+    let world = &network.world;
+    let mut steady = !may_have_forgotten(world);
+    for instance in network.instances() {
+        match instance.service.reconcile(&world.location, steady).await {
+            Ok(report) if steady && report.finding_count > 0 => {
+                world.violated(format!("reconcile found {:?}", report.findings));
+            }
+            Ok(report) if report.finding_count > report.repaired_count => {
+                world.violated(format!("reconcile could not repair {:?}", report.findings));
+            }
+            Ok(_) => steady = true,
+            Err(error) => world.violated(format!("reconcile was told {error:?} although all is well")),
+        }
+    }
+    sleep(Duration::from_secs(1)).await;
+}

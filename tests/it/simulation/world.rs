@@ -1,0 +1,243 @@
+//! One simulated world: its stores, its clocks, its chance, and what went wrong in it.
+//!
+//! All that is random comes from the seed, and all runs on one thread under paused time, so that a seed is one schedule.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use stockhold::domain::{Location, Sku};
+use stockhold::holds::embedded::EmbeddedHolds;
+use tokio::time::{Instant, sleep};
+
+use super::auditor::Auditor;
+use crate::support::holds::{START_MS, location, sku};
+use crate::support::memory_database::Server;
+
+/// What kind of world it is. Each switch permits some faults, and with them excuses what they excuse.
+#[derive(Clone, Debug)]
+pub(crate) struct Profile {
+    /// The holds' store is emptied and rewound.
+    pub(crate) loses_holds: bool,
+    /// Its clock, and that of the database, jump.
+    pub(crate) clocks_jump: bool,
+    /// Supply is written off, floors are raised, a sku is retired, while orders hold what goes.
+    pub(crate) supply_falls: bool,
+    /// Ended reservations are forgotten after seconds.
+    pub(crate) forgets: bool,
+    /// There is less than the orders want.
+    pub(crate) is_scarce: bool,
+    /// Hundreds of holds expire at the same moment.
+    pub(crate) has_crowd: bool,
+    pub(crate) instances: usize,
+    /// How often it goes wild, and is quiet again.
+    pub(crate) rounds: usize,
+    pub(crate) orders_a_round: usize,
+    /// How long it goes wild each time.
+    pub(crate) chaos: Duration,
+    /// Of a thousand calls of a store, so many fail.
+    pub(crate) failing_permille: u32,
+}
+
+impl Profile {
+    fn draw(rng: &mut Rng) -> Self {
+        let mut one_in = |n: u32| rng.u32(0..n) == 0;
+        let (loses_holds, clocks_jump, supply_falls) = (one_in(3), one_in(3), one_in(3));
+        let (forgets, is_scarce, has_crowd) = (one_in(6), one_in(2), one_in(10));
+        Self {
+            loses_holds,
+            clocks_jump,
+            supply_falls,
+            forgets,
+            is_scarce,
+            has_crowd,
+            instances: rng.usize(2..=3),
+            rounds: rng.usize(1..=2),
+            orders_a_round: rng.usize(15..=50),
+            chaos: Duration::from_secs(rng.u64(15..=45)),
+            failing_permille: [0, 5, 20, 80][rng.usize(0..4)],
+        }
+    }
+}
+
+/// The weather of the stores, as the nemesis makes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Storm {
+    pub(crate) holds_away: bool,
+    pub(crate) ledger_away: bool,
+    /// Who connects to a ledger that is away is told so at once, or waits in vain.
+    pub(crate) ledger_refuses: bool,
+    pub(crate) failing_permille: u32,
+}
+
+pub(crate) struct World {
+    pub(crate) profile: Profile,
+    pub(crate) location: Location,
+    pub(crate) skus: Vec<Sku>,
+    pub(crate) holds: Arc<EmbeddedHolds>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) clock: Arc<HoldsClock>,
+    pub(crate) auditor: Mutex<Auditor>,
+    ledger_skew_micros: AtomicI64,
+    begun: Instant,
+    rng: Mutex<Rng>,
+    storm: Mutex<Storm>,
+    record: Mutex<Record>,
+}
+
+/// What happened.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) violations: Vec<String>,
+    /// A digest of all events: the same seed has the same one.
+    pub(crate) digest: u64,
+    /// Print each event.
+    pub(crate) is_shown: bool,
+}
+
+/// The clock of the holds' store. It knows the latest time it ever told: nobody may be told "expired" before that.
+pub(crate) struct HoldsClock {
+    begun: Instant,
+    skew_ms: AtomicI64,
+    latest_ms: AtomicU64,
+}
+
+impl HoldsClock {
+    pub(crate) fn now_ms(&self) -> u64 {
+        let passed_ms = START_MS + self.begun.elapsed().as_millis() as u64;
+        let now_ms = passed_ms.saturating_add_signed(self.skew_ms.load(Ordering::Relaxed));
+        self.latest_ms.fetch_max(now_ms, Ordering::Relaxed);
+        now_ms
+    }
+
+    pub(crate) fn latest_ms(&self) -> u64 {
+        self.now_ms().max(self.latest_ms.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn jump(&self, ms: i64) {
+        self.now_ms();
+        self.skew_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, is_shown: bool) -> Arc<Self> {
+        // The jitter of the ledger's repeats comes from the generator of this thread.
+        fastrand::seed(seed);
+        let mut rng = Rng::with_seed(seed);
+        let profile = Profile::draw(&mut rng);
+        let begun = Instant::now();
+        let clock = Arc::new(HoldsClock { begun, skew_ms: AtomicI64::new(0), latest_ms: AtomicU64::new(0) });
+        let retention = Duration::from_secs(if profile.forgets { 20 } else { 7200 });
+        let told = Arc::clone(&clock);
+        let holds = EmbeddedHolds::new(retention, Arc::new(move || told.now_ms()));
+        let record = Record { is_shown, ..Record::default() };
+        let storm = Storm { failing_permille: profile.failing_permille, ..Storm::default() };
+        let world = Arc::new(Self {
+            location: location("sim"),
+            skus: ["a", "b", "c", "d"].map(sku).into(),
+            holds: Arc::new(holds),
+            server: Arc::default(),
+            clock,
+            auditor: Mutex::new(Auditor::default()),
+            ledger_skew_micros: AtomicI64::new(0),
+            begun,
+            rng: Mutex::new(rng),
+            storm: Mutex::new(storm),
+            record: Mutex::new(record),
+            profile,
+        });
+        world.event("world", &world.profile);
+        world
+    }
+
+    // --- chance -----------------------------------------------------------------------------------------------------
+
+    pub(crate) fn draw<T>(&self, from: impl FnOnce(&mut Rng) -> T) -> T {
+        from(&mut lock(&self.rng))
+    }
+
+    pub(crate) fn one_in(&self, n: u32) -> bool {
+        self.draw(|rng| rng.u32(0..n) == 0)
+    }
+
+    pub(crate) fn ms(&self, range: std::ops::RangeInclusive<u64>) -> Duration {
+        Duration::from_millis(self.draw(|rng| rng.u64(range)))
+    }
+
+    /// True as often as calls of a store fail now.
+    pub(crate) fn strikes(&self) -> bool {
+        let permille = self.storm().failing_permille;
+        permille > 0 && self.draw(|rng| rng.u32(0..1000) < permille)
+    }
+
+    /// Mostly nothing, sometimes the turn of others, seldom some time.
+    pub(crate) async fn pass_some_time(&self) {
+        match self.draw(|rng| rng.u32(0..40)) {
+            0..20 => {}
+            20..32 => tokio::task::yield_now().await,
+            32..39 => sleep(self.ms(1..=5)).await,
+            _ => sleep(self.ms(5..=300)).await,
+        }
+    }
+
+    // --- weather ----------------------------------------------------------------------------------------------------
+
+    pub(crate) fn storm(&self) -> Storm {
+        *lock(&self.storm)
+    }
+
+    pub(crate) fn change_storm(&self, change: impl FnOnce(&mut Storm)) {
+        change(&mut lock(&self.storm));
+    }
+
+    pub(crate) fn ledger_now_micros(&self) -> i64 {
+        let passed = self.begun.elapsed().as_micros() as i64 + START_MS as i64 * 1000;
+        passed + self.ledger_skew_micros.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn jump_ledger_clock(&self, micros: i64) {
+        self.ledger_skew_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    // --- record -----------------------------------------------------------------------------------------------------
+
+    /// Notes that something happened. `what` names its kind.
+    pub(crate) fn event(&self, what: &'static str, details: &dyn Debug) {
+        let mut record = lock(&self.record);
+        *record.counts.entry(what).or_default() += 1;
+        let at_ms = self.begun.elapsed().as_millis();
+        let mut hasher = DefaultHasher::new();
+        (record.digest, at_ms, what, format!("{details:?}")).hash(&mut hasher);
+        record.digest = hasher.finish();
+        if record.is_shown {
+            println!("{at_ms:>8} ms  {what:<16} {details:?}");
+        }
+    }
+
+    pub(crate) fn violated(&self, what: String) {
+        self.event("violation", &what);
+        lock(&self.record).violations.push(what);
+    }
+
+    pub(crate) fn has_violations(&self) -> bool {
+        !lock(&self.record).violations.is_empty()
+    }
+
+    pub(crate) fn audit<T>(&self, with: impl FnOnce(&mut Auditor) -> T) -> T {
+        with(&mut lock(&self.auditor))
+    }
+
+    pub(crate) fn take_record(&self) -> Record {
+        std::mem::take(&mut lock(&self.record))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
