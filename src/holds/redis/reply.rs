@@ -210,3 +210,6 @@ fn read_lines(text: &str) -> Result<Lines> {
     }
     Ok(Lines::from_stored(lines.into_iter()))
 }
+
+#[cfg(test)]
+mod tests;

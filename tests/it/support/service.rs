@@ -79,6 +79,14 @@ impl LocalService {
         Self { service, holds, ledger, database, clock, memory }
     }
 
+    /// What the names of all keys begin with, if holds are in Redis.
+    pub(crate) fn redis_prefix(&self) -> Option<&str> {
+        match &self.memory {
+            Memory::Embedded(_) => None,
+            Memory::Redis { prefix } => Some(prefix),
+        }
+    }
+
     /// The holds' store loses everything.
     pub(crate) async fn forget_holds(&self) {
         match &self.memory {

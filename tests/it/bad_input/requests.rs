@@ -1,0 +1,566 @@
+//! Requests, from quite good to nothing at all: messages whose every field is sometimes nasty, damaged on the way, in frames that lie.
+
+use std::fmt::Debug;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use prost::Message;
+use stockhold::grpc::{MESSAGE_BYTES_MAX, v1};
+
+use crate::support::holds::START_MS;
+
+/// Every RPC of both services.
+pub(super) const RPCS: [&str; 11] = [
+    "ReservationService/Reserve",
+    "ReservationService/Confirm",
+    "ReservationService/Cancel",
+    "ReservationService/Extend",
+    "ReservationService/GetReservation",
+    "ReservationService/ListReservations",
+    "StockService/SetStock",
+    "StockService/AdjustStock",
+    "StockService/GetStock",
+    "StockService/ListStock",
+    "StockService/Reconcile",
+];
+
+/// Those that change nothing even when they are answered OK. Reconcile is one of them as long as there is nothing to repair.
+const READS: [&str; 5] = [
+    "ReservationService/GetReservation",
+    "ReservationService/ListReservations",
+    "StockService/GetStock",
+    "StockService/ListStock",
+    "StockService/Reconcile",
+];
+
+/// Page tokens that the service gave.
+pub(super) struct Tokens {
+    pub(super) of_stock: String,
+    pub(super) of_reservations: String,
+}
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Case {
+    /// Without the slash at its beginning.
+    pub(super) path: String,
+    message: Payload,
+    damages: Vec<Damage>,
+    frame: Frame,
+    metadata: Vec<(&'static str, HeaderValue)>,
+}
+
+/// A message before it is damaged, and what it says.
+struct Payload {
+    rpc: &'static str,
+    says: String,
+    bytes: Vec<u8>,
+}
+
+impl Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.says)
+    }
+}
+
+impl Payload {
+    fn of<M: Message + Debug>(rpc: &'static str, message: &M) -> Self {
+        Self { rpc, says: format!("{message:?}"), bytes: message.encode_to_vec() }
+    }
+}
+
+/// What goes wrong with a message on its way.
+#[derive(Clone, Debug)]
+enum Damage {
+    Cut(Index),
+    BitFlipped(Index, u8),
+    Inserted(Index, u8),
+    Followed(Vec<u8>),
+}
+
+/// How a message is framed.
+#[derive(Clone, Debug)]
+enum Frame {
+    Right,
+    /// 1 says that it is compressed.
+    Flag(u8),
+    /// A length that may not be that of the message.
+    Length(u32),
+    /// The frame ends early.
+    Cut(Index),
+    Twice,
+    Followed(Vec<u8>),
+    /// The message without a frame.
+    None,
+    Nothing,
+}
+
+impl Case {
+    /// The RPC that is asked for.
+    pub(super) fn rpc(&self) -> &'static str {
+        let path = self.path.strip_prefix("stockhold.v1.");
+        RPCS.into_iter().find(|rpc| path == Some(rpc)).unwrap_or("no RPC")
+    }
+
+    /// True if it may change a store when it is done.
+    pub(super) fn writes(&self) -> bool {
+        !READS.contains(&self.rpc())
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("te", HeaderValue::from_static("trailers"));
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        let own = self.metadata.iter().map(|(name, value)| (HeaderName::from_static(name), value.clone()));
+        // In the place of those above.
+        headers.extend(own.map(|(name, value)| (Some(name), value)));
+        headers
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        let message = self.damages.iter().fold(self.message.bytes.clone(), damage);
+        let frame = |flag: u8, length: u32| [&[flag][..], &length.to_be_bytes(), &message].concat();
+        let right = frame(0, u32::try_from(message.len()).expect("it is not that long"));
+        match &self.frame {
+            Frame::Right => right,
+            Frame::Flag(flag) => [&[*flag], &right[1..]].concat(),
+            Frame::Length(length) => frame(0, *length),
+            Frame::Cut(at) => right[..at.index(right.len())].into(),
+            Frame::Twice => [&right[..], &right].concat(),
+            Frame::Followed(bytes) => [&right[..], bytes].concat(),
+            Frame::None => message,
+            Frame::Nothing => Vec::new(),
+        }
+    }
+
+    /// Fails unless the answer is a message of this RPC.
+    pub(super) fn read_answer(&self, message: Bytes) {
+        let read = match self.rpc() {
+            "ReservationService/Reserve" => v1::ReserveResponse::decode(message).map(drop),
+            "ReservationService/Confirm" => v1::ConfirmResponse::decode(message).map(drop),
+            "ReservationService/Cancel" => v1::CancelResponse::decode(message).map(drop),
+            "ReservationService/Extend" => v1::ExtendResponse::decode(message).map(drop),
+            "ReservationService/GetReservation" => v1::GetReservationResponse::decode(message).map(drop),
+            "ReservationService/ListReservations" => v1::ListReservationsResponse::decode(message).map(drop),
+            "StockService/SetStock" => v1::SetStockResponse::decode(message).map(drop),
+            "StockService/AdjustStock" => v1::AdjustStockResponse::decode(message).map(drop),
+            "StockService/GetStock" => v1::GetStockResponse::decode(message).map(drop),
+            "StockService/ListStock" => v1::ListStockResponse::decode(message).map(drop),
+            "StockService/Reconcile" => v1::ReconcileResponse::decode(message).map(|report| {
+                assert_eq!(report.findings, [], "no request leaves anything to repair");
+            }),
+            other => panic!("{other} was answered"),
+        };
+        read.expect("an answer of this RPC");
+    }
+}
+
+fn damage(mut bytes: Vec<u8>, damage: &Damage) -> Vec<u8> {
+    match damage {
+        Damage::Cut(at) => bytes.truncate(at.index(bytes.len() + 1)),
+        Damage::BitFlipped(at, bit) if !bytes.is_empty() => {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << (bit % 8);
+        }
+        Damage::BitFlipped(..) => {}
+        Damage::Inserted(at, byte) => bytes.insert(at.index(bytes.len() + 1), *byte),
+        Damage::Followed(more) => bytes.extend(more),
+    }
+    bytes
+}
+
+// Requests.
+
+pub(super) fn cases(tokens: &Tokens) -> impl Strategy<Value = Case> + use<> {
+    let path = prop_oneof![
+        40 => Just(None),
+        2 => select(&RPCS[..]).prop_map(|rpc| Some(format!("stockhold.v1.{rpc}"))),
+        1 => select(vec![
+            "", "stockhold.v1.ReservationService", "stockhold.v1.ReservationService/", "stockhold.v1.ReservationService/reserve",
+            "stockhold.v1.ReservationService/Reserve/", "stockhold.v2.ReservationService/Reserve", "%00", "a/b/c",
+        ])
+        .prop_map(|path| Some(path.to_owned())),
+    ];
+    let damages = prop_oneof![3 => Just(Vec::new()), 1 => vec(damages(), 1..4)];
+    (path, payloads(tokens), damages, frames(), metadata()).prop_map(|(path, message, damages, frame, metadata)| Case {
+        path: path.unwrap_or_else(|| format!("stockhold.v1.{}", message.rpc)),
+        message,
+        damages,
+        frame,
+        metadata,
+    })
+}
+
+fn payloads(tokens: &Tokens) -> impl Strategy<Value = Payload> + use<> {
+    let by_rpc = prop_oneof![
+        5 => messages("ReservationService/Reserve", reserve()),
+        3 => messages("ReservationService/Confirm", confirm()),
+        1 => messages("ReservationService/Cancel", cancel()),
+        3 => messages("ReservationService/Extend", extend()),
+        1 => messages("ReservationService/GetReservation", get_reservation()),
+        2 => messages("ReservationService/ListReservations", list_reservations(tokens)),
+        3 => messages("StockService/SetStock", set_stock()),
+        3 => messages("StockService/AdjustStock", adjust_stock()),
+        1 => messages("StockService/GetStock", get_stock()),
+        2 => messages("StockService/ListStock", list_stock(tokens)),
+    ];
+    let reconcile = (locations(), any::<bool>())
+        .prop_map(|(location, validate_only)| v1::ReconcileRequest { location, validate_only });
+    let no_message =
+        (select(&RPCS[..]), bytes()).prop_map(|(rpc, bytes)| Payload { rpc, says: format!("{bytes:?}"), bytes });
+    // Reconcile reads everything, so it is not asked for as often.
+    prop_oneof![24 => by_rpc, 1 => messages("StockService/Reconcile", reconcile), 3 => no_message]
+}
+
+fn messages<M: Message + Debug>(
+    rpc: &'static str,
+    message: impl Strategy<Value = M> + 'static,
+) -> impl Strategy<Value = Payload> {
+    message.prop_map(move |message| Payload::of(rpc, &message))
+}
+
+/// What is no message of ours, or hardly.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => vec(any::<u8>(), 0..64),
+        // Fields of any number and type, some of them with a length that is a lie.
+        4 => vec((1_u8..8, 0_u8..8, vec(any::<u8>(), 0..8)), 0..8).prop_map(|fields| {
+            let field = |(number, kind, rest): (u8, u8, Vec<u8>)| [&[number << 3 | kind][..], &rest].concat();
+            fields.into_iter().flat_map(field).collect()
+        }),
+        // Groups within groups.
+        1 => (1_usize..5000).prop_map(|depth| vec![0x0b; depth]),
+        1 => select(vec![MESSAGE_BYTES_MAX - 1, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1, 3 * MESSAGE_BYTES_MAX])
+            .prop_map(|length| vec![0; length]),
+    ]
+}
+
+fn damages() -> impl Strategy<Value = Damage> {
+    let at = any::<Index>;
+    prop_oneof![
+        1 => at().prop_map(Damage::Cut),
+        4 => (at(), any::<u8>()).prop_map(|(at, bit)| Damage::BitFlipped(at, bit)),
+        1 => (at(), any::<u8>()).prop_map(|(at, byte)| Damage::Inserted(at, byte)),
+        1 => bytes().prop_map(Damage::Followed),
+    ]
+}
+
+fn frames() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        50 => Just(Frame::Right),
+        1 => prop_oneof![Just(1_u8), any::<u8>()].prop_map(Frame::Flag),
+        1 => prop_oneof![0_u32..200, select(&[u32::MAX, 1 << 31, 1 << 20][..])].prop_map(Frame::Length),
+        1 => any::<Index>().prop_map(Frame::Cut),
+        1 => Just(Frame::Twice),
+        1 => bytes().prop_map(Frame::Followed),
+        1 => Just(Frame::None),
+        1 => Just(Frame::Nothing),
+    ]
+}
+
+/// Most of it is nasty, and most requests have none.
+fn metadata() -> impl Strategy<Value = Vec<(&'static str, HeaderValue)>> {
+    let any_value = vec(any::<u8>(), 0..200);
+    let timeouts = select(vec![
+        "",
+        "1",
+        "S",
+        "0n",
+        "1n",
+        "1u",
+        "99999999H",
+        "999999999S",
+        "-1S",
+        "1.5S",
+        "1e3S",
+        "NaNS",
+        "infS",
+        "1x",
+        " 1S",
+        "1S ",
+        "é",
+        "1s",
+        "0000000000000000S",
+    ]);
+    let ids = select(vec!["", "trace-1", "two words", "é", "\t"]).prop_map(str::to_owned);
+    let long_id = (120_usize..140).prop_map(|length| "x".repeat(length));
+    let entry = prop_oneof![
+        timeouts.prop_map(|text| ("grpc-timeout", text.as_bytes().to_vec())),
+        prop_oneof![ids, long_id].prop_map(|text| ("x-request-id", text.into_bytes())),
+        any_value.clone().prop_map(|value| ("x-request-id", value)),
+        any_value.clone().prop_map(|value| ("grpc-timeout", value)),
+        any_value.prop_map(|value| ("anything-bin", value)),
+        select(&["gzip", "identity", "deflate, gzip", ""][..])
+            .prop_map(|coding| ("grpc-encoding", coding.as_bytes().to_vec())),
+        select(&["application/grpc+json", "text/html", ""][..])
+            .prop_map(|kind| ("content-type", kind.as_bytes().to_vec())),
+    ];
+    // Other bytes do not get as far as the service.
+    let entry = entry.prop_filter_map("a header", |(name, value)| Some((name, HeaderValue::from_bytes(&value).ok()?)));
+    prop_oneof![9 => Just(Vec::new()), 1 => vec(entry, 1..3)]
+}
+
+// Messages.
+
+fn reserve() -> impl Strategy<Value = v1::ReserveRequest> {
+    (locations(), reservation_ids(), lines(), option::weighted(0.3, spans()))
+        .prop_map(|(location, reservation_id, lines, ttl)| v1::ReserveRequest { location, reservation_id, lines, ttl })
+}
+
+fn confirm() -> impl Strategy<Value = v1::ConfirmRequest> {
+    let lines = prop_oneof![3 => Just(Vec::new()), 1 => lines()];
+    (locations(), reservation_ids(), lines, late_policies()).prop_map(
+        |(location, reservation_id, lines, late_policy)| v1::ConfirmRequest {
+            location,
+            reservation_id,
+            lines,
+            late_policy,
+        },
+    )
+}
+
+fn extend() -> impl Strategy<Value = v1::ExtendRequest> {
+    (locations(), reservation_ids(), option::weighted(0.9, times()), late_policies()).prop_map(
+        |(location, reservation_id, expire_time, late_policy)| v1::ExtendRequest {
+            location,
+            reservation_id,
+            expire_time,
+            late_policy,
+        },
+    )
+}
+
+fn cancel() -> impl Strategy<Value = v1::CancelRequest> {
+    // Mostly others than all the rest, or nothing would last.
+    let ids = prop_oneof![1 => reservation_ids(), 3 => "c[0-9]{1,2}"];
+    (locations(), ids).prop_map(|(location, reservation_id)| v1::CancelRequest { location, reservation_id })
+}
+
+fn get_reservation() -> impl Strategy<Value = v1::GetReservationRequest> {
+    (locations(), reservation_ids())
+        .prop_map(|(location, reservation_id)| v1::GetReservationRequest { location, reservation_id })
+}
+
+fn list_reservations(tokens: &Tokens) -> impl Strategy<Value = v1::ListReservationsRequest> + use<> {
+    let sku = prop_oneof![Just(String::new()), skus()];
+    (locations(), sku, page_sizes(), page_tokens(tokens)).prop_map(|(location, sku, page_size, page_token)| {
+        v1::ListReservationsRequest { location, sku, page_size, page_token }
+    })
+}
+
+fn list_stock(tokens: &Tokens) -> impl Strategy<Value = v1::ListStockRequest> + use<> {
+    (locations(), page_sizes(), page_tokens(tokens))
+        .prop_map(|(location, page_size, page_token)| v1::ListStockRequest { location, page_size, page_token })
+}
+
+fn set_stock() -> impl Strategy<Value = v1::SetStockRequest> {
+    let version = prop_oneof![
+        6 => Just(None),
+        1 => select(&[0, 1, -1, i64::MAX, i64::MIN][..]).prop_map(Some),
+    ];
+    let floor = prop_oneof![3 => Just(0), 1 => units()];
+    let item = (skus(), units(), floor, version, prop::bool::weighted(0.1)).prop_map(
+        |(sku, on_hand, floor, expected_version, retired)| v1::SetStockItem {
+            sku,
+            on_hand,
+            floor,
+            expected_version,
+            retired,
+        },
+    );
+    (locations(), request_ids(), many(item)).prop_map(|(location, request_id, items)| v1::SetStockRequest {
+        location,
+        request_id,
+        items,
+    })
+}
+
+fn adjust_stock() -> impl Strategy<Value = v1::AdjustStockRequest> {
+    let change = (skus(), units()).prop_map(|(sku, delta)| v1::StockChange { sku, delta });
+    let reason = prop_oneof![6 => Just("receipt".to_owned()), 1 => nasty()];
+    (locations(), request_ids(), reason, many(change)).prop_map(|(location, request_id, reason, changes)| {
+        v1::AdjustStockRequest { location, request_id, reason, changes }
+    })
+}
+
+fn get_stock() -> impl Strategy<Value = v1::GetStockRequest> {
+    (locations(), many(skus())).prop_map(|(location, skus)| v1::GetStockRequest { location, skus })
+}
+
+// Fields.
+
+fn locations() -> BoxedStrategy<String> {
+    names(&["l"], &["", "default", "L"])
+}
+
+fn skus() -> BoxedStrategy<String> {
+    names(&["a", "b", "huge"], &["scarce", "going", "A", "nothing"])
+}
+
+fn reservation_ids() -> BoxedStrategy<String> {
+    let prepared =
+        &["held", "confirmed", "cancelled", "confirming", "expired", "expired and gone", "took it", "rejected"];
+    prop_oneof![1 => names(prepared, &["nobody"]), 2 => "n[0-9]{1,2}"].boxed()
+}
+
+fn request_ids() -> BoxedStrategy<String> {
+    prop_oneof![1 => names(&["r1", "r2"], &[]), 4 => "r[0-9]{5}"].boxed()
+}
+
+/// Mostly usual ones. Boxed, for what is made of many of them would not fit on a stack.
+fn names(usual: &[&'static str], rare: &[&'static str]) -> BoxedStrategy<String> {
+    let (usual, known) = (select(usual.to_vec()), select([usual, rare].concat()));
+    prop_oneof![20 => usual.prop_map(str::to_owned), 3 => known.prop_map(str::to_owned), 1 => nasty()].boxed()
+}
+
+fn nasty() -> BoxedStrategy<String> {
+    let known = [
+        "",
+        " ",
+        "a ",
+        " a",
+        "\u{a0}a",
+        "a\u{3000}",
+        "\u{2028}",
+        "a b",
+        "a\tb",
+        "a\nb",
+        "\r\n",
+        "\0",
+        "a\0b",
+        "\u{7f}",
+        "\u{85}",
+        "{}",
+        "a{b",
+        "}",
+        "{a}:stock",
+        "\u{301}",
+        "e\u{301}",
+        "é",
+        "\u{202e}a",
+        "\u{200b}",
+        "\u{feff}",
+        "\u{fffd}",
+        "'",
+        "\"",
+        "\\",
+        "`",
+        "%",
+        "%s",
+        "%00",
+        "_",
+        "*",
+        "?",
+        "[a",
+        "' OR ''='",
+        "a;--",
+        "${a}",
+        "-1",
+        "0 0",
+        "1 5 0 0",
+        "NaN",
+        "nil",
+        "\u{10ffff}",
+    ];
+    let length = select(vec![
+        ("x", 128),
+        ("x", 129),
+        ("é", 64),
+        ("é", 65),
+        ("𝄞", 32),
+        ("𝄞", 33),
+        ("\u{301}", 64),
+        ("x", 20_000),
+    ]);
+    prop_oneof![
+        6 => select(known.to_vec()).prop_map(str::to_owned),
+        2 => length.prop_map(|(text, count)| text.repeat(count)),
+        1 => any::<String>(),
+    ]
+    .boxed()
+}
+
+fn lines() -> impl Strategy<Value = Vec<v1::Line>> {
+    let quantity = prop_oneof![15 => 1_u32..4, 1 => select(&[0, 1_000_000_000, 1_000_000_001, u32::MAX][..])];
+    let line = (skus(), quantity).prop_map(|(sku, quantity)| v1::Line { sku, quantity });
+    let numbered = select(vec![(100, 100), (101, 101), (1000, 100), (1000, 1000), (1001, 1), (3000, 3000)]).prop_map(
+        |(count, distinct)| {
+            (0..count).map(|number| v1::Line { sku: format!("s{}", number % distinct), quantity: 1 }).collect()
+        },
+    );
+    prop_oneof![20 => vec(line, 1..4), 1 => Just(Vec::new()), 1 => numbered]
+}
+
+/// Few, or none, or at the edge of how many there may be.
+fn many<T: Clone + Debug + 'static>(one: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Vec<T>> {
+    let count = prop_oneof![12 => Just(None), 1 => select(vec![0, 100, 101, 1000, 1001]).prop_map(Some)];
+    let repeated = |(few, count): (Vec<T>, Option<usize>)| {
+        let count = count.unwrap_or(few.len());
+        few.into_iter().cycle().take(count).collect()
+    };
+    (vec(one, 1..4), count).prop_map(repeated).boxed()
+}
+
+fn units() -> impl Strategy<Value = i64> {
+    let max = 100_000_000_000_000;
+    prop_oneof![9 => 1_i64..1000, 1 => select(vec![0, -1, max, -max, max + 1, -max - 1, i64::MAX, i64::MIN])]
+}
+
+fn late_policies() -> impl Strategy<Value = i32> {
+    prop_oneof![19 => 0..3, 1 => any::<i32>()]
+}
+
+fn page_sizes() -> impl Strategy<Value = i32> {
+    prop_oneof![6 => select(&[0, 1, 2, 1000][..]), 1 => select(&[-1, 1001, i32::MIN, i32::MAX][..])]
+}
+
+fn nanos() -> impl Strategy<Value = i32> {
+    prop_oneof![9 => Just(0), 1 => select(&[1, -1, 999_999_999, 1_000_000_000, i32::MIN, i32::MAX][..])]
+}
+
+fn spans() -> impl Strategy<Value = prost_types::Duration> {
+    let seconds = select(vec![0, 1, 60, 60, 3600, 3601, -1, 315_576_000_001, i64::MIN, i64::MAX]);
+    (seconds, nanos()).prop_map(|(seconds, nanos)| prost_types::Duration { seconds, nanos })
+}
+
+/// Some that a reservation may last to, and beyond any calendar.
+fn times() -> impl Strategy<Value = prost_types::Timestamp> {
+    let start = START_MS as i64 / 1000;
+    let nasty = [start, 0, -1, -62_135_596_800, 253_402_300_799, 253_402_300_800, i64::MIN, i64::MAX];
+    let seconds = prop_oneof![3 => start + 100..start + 4000, 1 => Just(start + 90_000), 1 => select(nasty.to_vec())];
+    (seconds, nanos()).prop_map(|(seconds, nanos)| prost_types::Timestamp { seconds, nanos })
+}
+
+/// Real ones, those of another list, tampered ones, and forged ones.
+fn page_tokens(tokens: &Tokens) -> impl Strategy<Value = String> + use<> {
+    let real = select(vec![tokens.of_stock.clone(), tokens.of_reservations.clone()]);
+    // Not the highest bit, so that it stays text.
+    let tampered = (real.clone(), any::<Index>(), 0_u8..7).prop_map(|(token, at, bit)| {
+        let mut bytes = token.into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        String::from_utf8(bytes).expect("ASCII")
+    });
+    let forged = prop_oneof![
+        (
+            select(&["held", "confirming", "other", ""][..]),
+            select(&["0", "18446744073709551615", "18446744073709551616", "-1", "1e9", ""][..]),
+            nasty()
+        )
+            .prop_map(|(index, score, id)| format!("{index}\t{score}\t{id}")),
+        nasty(),
+    ];
+    prop_oneof![
+        2 => Just(String::new()),
+        2 => real,
+        2 => tampered,
+        2 => forged.prop_map(|place| URL_SAFE_NO_PAD.encode(place)),
+        1 => nasty(),
+    ]
+}
