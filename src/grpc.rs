@@ -5,6 +5,8 @@ mod answer;
 pub mod calls;
 pub mod codec;
 mod fields;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod health;
 pub mod incoming;
 mod page_token;

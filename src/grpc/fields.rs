@@ -35,6 +35,12 @@ impl Fields {
         Error::Refused(Refusal::InvalidFields(self.0))
     }
 
+    /// True if nothing was noted.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn is_good(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take<T>(&mut self, field: impl Into<String>, value: Result<T, String>) -> Option<T> {
         value.map_err(|description| self.0.push(FieldViolation { field: field.into(), description })).ok()
     }

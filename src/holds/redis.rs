@@ -117,6 +117,15 @@ impl RedisHolds {
     }
 }
 
+/// Reads replies, one to each command: for `fuzz/`.
+///
+/// # Errors
+/// `Corrupt`.
+#[cfg(fuzzing)]
+pub fn read_reply(commands: &[Command], value: Value) -> Result<Vec<Reply>, HoldsError> {
+    reply::read(commands, value)
+}
+
 #[async_trait]
 impl Holds for RedisHolds {
     async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
