@@ -11,6 +11,7 @@ mod command_line;
 mod holds_contract;
 mod instances;
 mod ledger_contract;
+mod lua_specification;
 mod process;
 mod protocol;
 mod readme;

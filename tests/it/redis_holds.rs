@@ -148,3 +148,22 @@ async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept()
     let held = accepted(apply(&holds, Command::Get { id: id("held") }).await.expect("reads"));
     assert_eq!(held.state, State::Held);
 }
+
+#[tokio::test]
+async fn an_entry_among_the_deadlines_is_no_reason_to_release_what_its_record_does_not() {
+    let server = PrivateRedis::start(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
+    stocked(&holds).await;
+    apply(&holds, reserve("confirming", &[("a", 2)])).await.expect("held");
+    apply(&holds, begin("confirming")).await.expect("begun");
+    let client = client(&server.url).await;
+    run::<i64>(&client, "ZADD", &["stockhold:{l}:deadlines", "1", "confirming", "1", "nobody", "1", "tampered"]).await;
+    run::<String>(&client, "SET", &["stockhold:{l}:r:tampered", "with"]).await;
+    let swept = apply(&holds, Command::Sweep).await.expect("sweeps");
+    assert_eq!(swept, Reply::Swept { holds: 0, more: false });
+    assert_eq!(run::<i64>(&client, "ZCARD", &["stockhold:{l}:deadlines"]).await, 0);
+    let confirming = accepted(apply(&holds, Command::Get { id: id("confirming") }).await.expect("reads"));
+    assert_eq!(confirming.state, State::Confirming);
+    let stock = apply(&holds, Command::Stock { skus: vec![sku("a")] }).await.expect("reads");
+    assert!(matches!(&stock, Reply::Stock(items) if items[0].held == 2), "{stock:?}");
+}
