@@ -278,7 +278,7 @@ fn redis_does_what_the_twin_does() {
     let redis = runtime.block_on(Redis::connect());
     let mut config = Config { failure_persistence: None, max_shrink_time: 60_000, ..Config::default() };
     if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(rand::random());
+        config.rng_seed = RngSeed::Fixed(1);
     }
     let seed = config.rng_seed;
     let (seen, cases, found_in) = (RefCell::new(Seen::default()), Cell::new(0), Cell::new(None));

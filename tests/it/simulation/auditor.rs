@@ -28,9 +28,13 @@ pub(crate) struct Order {
     pub(crate) lines: Lines,
     /// What every confirm of it asks for, but for those that contradict.
     pub(crate) part: Option<Lines>,
+    /// For how long every reserve of it asks.
+    ttl_ms: u64,
     pub(crate) sent_confirm: bool,
     pub(crate) sent_reacquire: bool,
     pub(crate) sent_cancel: bool,
+    /// The expire times that extends asked for.
+    sent_expire_ms: Vec<u64>,
     pub(crate) told: Told,
     /// What was answered OK.
     pub(crate) accepted: Vec<Request>,
@@ -56,15 +60,28 @@ pub(crate) struct Auditor {
     pub(crate) supply_fell: bool,
     /// Holds that a confirm began with, by order, and the losses before.
     pub(crate) begun: Vec<(ReservationId, Lines, usize)>,
+    /// Cancels that the holds' store accepted, and the losses before.
+    pub(crate) cancelled: Vec<(ReservationId, usize)>,
 }
 
 impl Auditor {
     /// Opens the file of a new order, and answers its number.
-    pub(crate) fn open(&mut self, lines: Lines, part: Option<Lines>) -> usize {
+    pub(crate) fn open(&mut self, lines: Lines, part: Option<Lines>, ttl_ms: u64) -> usize {
         let id = id(&format!("order-{}", self.orders.len()));
         let (sent_confirm, sent_reacquire, sent_cancel) = (false, false, false);
-        let (told, accepted) = (Told::default(), Vec::new());
-        self.orders.push(Order { id, lines, part, sent_confirm, sent_reacquire, sent_cancel, told, accepted });
+        let (sent_expire_ms, told, accepted) = (Vec::new(), Told::default(), Vec::new());
+        self.orders.push(Order {
+            id,
+            lines,
+            part,
+            ttl_ms,
+            sent_confirm,
+            sent_reacquire,
+            sent_cancel,
+            sent_expire_ms,
+            told,
+            accepted,
+        });
         self.orders.len() - 1
     }
 }
@@ -86,7 +103,8 @@ pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
                 order.sent_reacquire |= *late == LatePolicy::Reacquire;
             }
             Request::Cancel => order.sent_cancel = true,
-            _ => {}
+            Request::Extend { expire_ms, .. } => order.sent_expire_ms.push(*expire_ms),
+            Request::Reserve { .. } | Request::Get => {}
         }
         order.told.clone()
     })
@@ -158,7 +176,7 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
         State::Confirming if order.sent_confirm => Ok(()),
         State::Confirming => Err("nobody confirmed".into()),
         State::Confirmed | State::Cancelled | State::Rejected => ended(world, number, answer.state),
-        State::Expired => expired(world, before),
+        State::Expired => expired(world, number, before),
     }
 }
 
@@ -170,6 +188,11 @@ fn held(world: &World, number: usize, request: &Request, answer: &Reservation) -
         return Err(format!("extended to {expire_ms} only"));
     }
     world.audit(|auditor| {
+        let order = &auditor.orders[number];
+        let at_first_ms = answer.create_ms.map(|create_ms| create_ms + order.ttl_ms);
+        if at_first_ms != Some(expire_ms) && !order.sent_expire_ms.contains(&expire_ms) {
+            return Err("nobody asked for that expire time".into());
+        }
         let losses = auditor.losses;
         let told = &mut auditor.orders[number].told;
         if told.losses != losses {
@@ -205,14 +228,18 @@ pub(crate) fn may_have_forgotten(world: &World) -> bool {
     world.profile.forgets || world.audit(|auditor| auditor.losses > 0)
 }
 
-/// Whether an order that was told to be held still is, unless it ended by a call of its own.
-fn is_surely_held(world: &World, before: &Told) -> bool {
-    let losses = world.audit(|auditor| auditor.losses);
-    before.losses == losses && before.held_until_ms > Some(world.clock.latest_ms())
+/// Whether an order that was told to be held still is, or has an end that is remembered.
+fn is_surely_known(world: &World, number: usize, before: &Told) -> bool {
+    let (losses, may_have_ended) = world.audit(|auditor| {
+        let order = &auditor.orders[number];
+        (auditor.losses, order.sent_confirm || order.sent_cancel)
+    });
+    let may_be_forgotten = before.losses != losses || (world.profile.forgets && may_have_ended);
+    !may_be_forgotten && before.held_until_ms > Some(world.clock.latest_ms())
 }
 
-fn expired(world: &World, before: &Told) -> Judgement {
-    match (before.end, is_surely_held(world, before)) {
+fn expired(world: &World, number: usize, before: &Told) -> Judgement {
+    match (before.end, is_surely_known(world, number, before)) {
         (Some(end), _) => Err(format!("{end:?} had been told")),
         (None, true) => Err("its time is not over".into()),
         (None, false) => Ok(()),
@@ -231,7 +258,7 @@ fn refused(world: &World, number: usize, request: &Request, before: &Told, refus
             ended(world, number, State::Rejected)
         }
         ("expired", Request::Confirm { .. } | Request::Reserve { .. } | Request::Extend { .. }) => {
-            expired(world, before)
+            expired(world, number, before)
         }
         ("not found", Request::Confirm { .. } | Request::Extend { .. } | Request::Get) => {
             match (before.end, still_known) {
@@ -241,7 +268,7 @@ fn refused(world: &World, number: usize, request: &Request, before: &Told, refus
             }
         }
         ("short", Request::Reserve { .. } | Request::Extend { late: LatePolicy::Reacquire, .. }) => {
-            match (before.end, is_surely_held(world, before)) {
+            match (before.end, is_surely_known(world, number, before)) {
                 (Some(end), _) if !may_have_forgotten(world) => Err(format!("{end:?} had been told")),
                 (None, true) => Err("it is held".into()),
                 _ => Ok(()),

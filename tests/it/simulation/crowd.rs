@@ -11,21 +11,24 @@ use super::auditor::Request;
 use super::network::Network;
 use crate::support::holds::lines;
 
-const HOLDS: usize = 450;
+/// What they come for, and nobody else.
+pub(crate) const SKU: &str = "crowd";
+
+/// How much of it there is.
+pub(crate) const UNITS: u32 = 450;
 const TTL_MS: u64 = 3000;
 
-/// Each of the crowd takes a unit of the last sku, until there is none left or all have come; then somebody wants three of them.
+/// Each of the crowd takes one of as many units as there are; then somebody wants most of them.
 pub(crate) async fn come_and_go(network: &Arc<Network>) {
     let world = &network.world;
-    let sku = world.skus.last().expect("skus").as_str();
     let open = |units| {
-        let lines = lines(&[(sku, units)]);
-        (world.audit(|auditor| auditor.open(lines.clone(), None)), Request::Reserve { lines, ttl_ms: TTL_MS })
+        let lines = lines(&[(SKU, units)]);
+        (world.audit(|auditor| auditor.open(lines.clone(), None, TTL_MS)), Request::Reserve { lines, ttl_ms: TTL_MS })
     };
-    let crowd: Vec<_> = (0..HOLDS).map(|_| open(1)).collect();
+    let crowd: Vec<_> = (0..UNITS).map(|_| open(1)).collect();
     join_all(crowd.iter().map(|(order, request)| network.call(*order, request))).await;
     sleep(Duration::from_millis(TTL_MS)).await;
-    let (order, request) = open(3);
+    let (order, request) = open(UNITS - 50);
     // Whether that is right is judged where it is answered: nobody is told "short" while something is free.
     let answer: Result<_, Error> = network.until_definite(order, &request).await;
     world.event("after the crowd", &answer.map(|held| held.state));

@@ -58,6 +58,14 @@ pub(crate) fn after_step(world: &World, command: &Command, reply: &Reply) {
             auditor.begun.push((record.id.clone(), record.lines.clone(), losses));
         });
     }
+    if let (Command::Cancel { id }, Reply::Accepted(record)) = (command, reply) {
+        if !matches!(record.state, State::Cancelled | State::Confirming) {
+            found.push(format!("a cancel was accepted and left it {:?}", record.state));
+        }
+        if record.state == State::Cancelled {
+            world.audit(|auditor| auditor.cancelled.push((id.clone(), auditor.losses)));
+        }
+    }
     for what in found {
         world.violated(format!("after {command:?}, answered {reply:?}: {what}"));
     }
@@ -118,8 +126,9 @@ fn nothing_is_promised_twice(world: &World, holds: &LocationHolds, tables: &Tabl
 /// All invariants, when no call is under way and recovery, sweep and sync have had their time.
 pub(crate) fn when_quiet(world: &World) {
     let mut found = Vec::new();
-    let (orders, begun, losses, supply_fell) =
-        world.audit(|auditor| (auditor.orders.clone(), auditor.begun.clone(), auditor.losses, auditor.supply_fell));
+    let (orders, begun, cancelled) =
+        world.audit(|auditor| (auditor.orders.clone(), auditor.begun.clone(), auditor.cancelled.clone()));
+    let (losses, supply_fell) = world.audit(|auditor| (auditor.losses, auditor.supply_fell));
     look(world, |holds, tables| {
         found.extend(held_is_the_sum_of_live_holds(holds));
         found.extend(registers_are_not_ahead(world, holds, tables));
@@ -192,6 +201,12 @@ pub(crate) fn when_quiet(world: &World) {
             found.push(format!("I7: a deadline of {id}, which is unknown"));
         }
 
+        // I7: a cancel that freed its units is settled, unless the holds' store forgot it.
+        for (id, losses_before) in &cancelled {
+            if settled(id).is_none() && losses == *losses_before {
+                found.push(format!("I7: the cancel of {id} was never settled"));
+            }
+        }
         // I7: whatever a confirm began with was deducted, unless it was cancelled, or the ledger may refuse it.
         for (id, lines, losses_before) in &begun {
             let settlement = settled(id);

@@ -75,7 +75,7 @@ impl Network {
         }
     }
 
-    /// Repeats a request until somebody says what became of it.
+    /// Repeats a request until somebody says what became of it, or, seldom, gives up. What was begun must come to its end all the same.
     pub(crate) async fn until_definite(
         self: &Arc<Self>,
         order: usize,
@@ -87,6 +87,10 @@ impl Network {
                 Some(Ok(reservation)) => return Ok(reservation),
                 Some(Err(error @ (Error::Refused(_) | Error::Internal(_)))) => return Err(error),
                 Some(Err(_)) | None => self.world.event("unknown", &order),
+            }
+            if self.world.one_in(25) {
+                self.world.event("gave up", &order);
+                return Err(Error::Overloaded);
             }
             if begun.elapsed() > DEFINITE_MAX && !self.world.has_violations() {
                 self.world

@@ -7,8 +7,10 @@ use stockhold::domain::{Adjustment, Outcome, RequestId, Sku, StockTarget};
 use stockhold::service::{Error, Service};
 use tokio::time::sleep;
 
+use super::crowd;
 use super::network::Network;
 use super::world::World;
+use crate::support::holds::sku;
 
 /// What the changes of supply that were made come to.
 pub(crate) struct Supply {
@@ -31,7 +33,8 @@ impl Supply {
             retired: false,
             expected_version: None,
         };
-        supply.set(network, world.skus.iter().map(target).collect()).await;
+        let of_the_crowd = StockTarget { on_hand: crowd::UNITS.into(), ..target(&sku(crowd::SKU)) };
+        supply.set(network, world.skus.iter().map(target).chain([of_the_crowd]).collect()).await;
         supply.made = world.skus.iter().map(|sku| (sku.clone(), each)).collect();
         supply
     }
