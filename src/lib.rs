@@ -10,6 +10,7 @@
 //! - [`grpc`]: the contract with callers.
 //! - [`config`], [`telemetry`], [`app`]: settings, logs, and the service as a whole.
 //! - [`cli`]: the command line; but for `serve` and `migrate` it is a client like any other.
+//! - [`signals`], [`run`]: the process.
 //!
 //! Deliberately absent: a counter of available units, anywhere. It is derived, so it cannot drift.
 
@@ -30,4 +31,6 @@ pub mod telemetry;
 pub mod app;
 
 pub mod cli;
+
+pub mod run;
 pub mod signals;

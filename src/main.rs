@@ -1,81 +1,14 @@
 //! The `stockhold` binary: a server, and a client of it.
 
-use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
-use stockhold::app::{self, AppError};
-use stockhold::cli::{Cli, Command, run_client};
-use stockhold::config::{MigrateArgs, ServeArgs};
-use stockhold::signals::Signals;
-use stockhold::telemetry::{self, chain};
-use tokio::net::TcpListener;
+use stockhold::cli::Cli;
+use stockhold::run::run;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A value on the command line or in the environment is wrong; clap ends with the same code.
-const EXIT_USAGE: u8 = 2;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Tests say in FAILPOINTS where the process shall crash.
-    #[cfg(feature = "failpoints")]
-    let _crash_points = fail::FailScenario::setup();
-    match Cli::parse_or_exit().command {
-        Command::Serve(args) => serve(args).await,
-        Command::Migrate(args) => migrate(args).await,
-        Command::Client(command) => run_client(command).await,
-    }
-}
-
-async fn serve(args: ServeArgs) -> ExitCode {
-    let config = match args.resolve() {
-        Ok(config) => config,
-        Err(error) => return usage(&error),
-    };
-    if let Err(error) = telemetry::init(config.log_format) {
-        return usage(&error);
-    }
-    let listener = match TcpListener::bind(config.listen).await {
-        Ok(listener) => listener,
-        Err(error) => return failed(&format!("cannot listen on {}: {error}", config.listen)),
-    };
-    let signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(error) => return failed(&format!("cannot listen to signals: {error}")),
-    };
-    ended(app::serve(config, listener, signals.shutdown()).await)
-}
-
-async fn migrate(args: MigrateArgs) -> ExitCode {
-    if let Err(error) = telemetry::init(args.log_format) {
-        return usage(&error);
-    }
-    match args.resolve() {
-        Ok(config) => ended(app::migrate(&config).await),
-        Err(error) => usage(&error),
-    }
-}
-
-fn ended(result: Result<(), AppError>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&chain(&error)),
-    }
-}
-
-fn usage(error: &dyn Display) -> ExitCode {
-    complain(error);
-    ExitCode::from(EXIT_USAGE)
-}
-
-fn failed(error: &dyn Display) -> ExitCode {
-    complain(error);
-    ExitCode::FAILURE
-}
-
-fn complain(error: &dyn Display) {
-    // Where standard error is closed, nobody is there to be told.
-    let _ = writeln!(std::io::stderr(), "error: {error}");
+    run(Cli::parse_or_exit()).await
 }

@@ -97,6 +97,7 @@ impl Service {
         let lines = Lines::from_stored(shortages.iter().map(|short| (short.sku.clone(), short.requested as u32)));
         let verdict = place.settle(location.clone(), id.clone(), Intent::Reject { lines }).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
+        fail_point!("confirm-rejected", |_| std::process::abort());
         self.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
     }
 }

@@ -1,18 +1,45 @@
-//! A TCP connection to a server that a test can cut or let fall silent.
+//! A TCP way to a server that a test can hurt: cut it, let it fall silent, slow it down, lead it elsewhere, or lose the answers to COMMITs.
 
 use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+/// More than most messages have; what is longer goes in several chunks.
+const CHUNK_BYTES: usize = 16 * 1024;
+
 /// A way to the server that can be cut and mended.
 pub(crate) struct Road {
-    server: String,
     port: u16,
     traffic: Option<JoinSet<()>>,
+    rules: watch::Sender<Rules>,
     /// Each change silences the connections that there are; the value tells whether new ones are silent too.
     silence: watch::Sender<bool>,
+    commits: Arc<Commits>,
+}
+
+/// What happens to traffic. New chunks go by the present rules.
+#[derive(Clone)]
+struct Rules {
+    server: String,
+    /// How long each chunk waits before it is passed on.
+    latency: Duration,
+    /// Of so many COMMITs to MySQL one is cut off; 0 means none.
+    commits_per_cut: u64,
+}
+
+/// COMMITs that passed, and those that were cut off, since the way was built.
+#[derive(Default)]
+struct Commits {
+    seen: AtomicU64,
+    cut: AtomicU64,
 }
 
 impl Road {
@@ -20,39 +47,74 @@ impl Road {
     pub(crate) async fn to_database(url: &str) -> (Self, String) {
         let (user, place) = url.split_once('@').expect("a user");
         let (server, schema) = place.split_once('/').expect("a schema");
-        let silence = watch::Sender::new(false);
-        let mut road = Self { server: server.to_owned(), port: 0, traffic: None, silence };
-        road.mend().await;
+        let road = Self::to(server).await;
         let url = format!("{user}@127.0.0.1:{}/{schema}", road.port);
         (road, url)
     }
 
+    /// A way to a host and port.
+    pub(crate) async fn to(server: &str) -> Self {
+        let rules = Rules { server: server.to_owned(), latency: Duration::ZERO, commits_per_cut: 0 };
+        let mut road = Self {
+            port: 0,
+            traffic: None,
+            rules: watch::Sender::new(rules),
+            silence: watch::Sender::new(false),
+            commits: Arc::default(),
+        };
+        road.mend().await;
+        road
+    }
+
+    /// Where the way begins.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts whatever there is, and lets new connections pass unharmed.
     pub(crate) async fn mend(&mut self) {
         self.cut().await;
         self.silence.send_replace(false);
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port is free");
+        self.slow(Duration::ZERO);
+        self.cut_commits(0);
+        let listener = self.listen().await;
         self.port = listener.local_addr().expect("it listens").port();
-        let (server, silence) = (self.server.clone(), self.silence.clone());
+        let traveller = Traveller { rules: self.rules.subscribe(), commits: self.commits.clone() };
+        let silence = self.silence.clone();
         let mut traffic = JoinSet::new();
         traffic.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
-                let (mut client, _) = listener.accept().await.expect("accepts");
-                let (server, mut silence) = (server.clone(), silence.subscribe());
+                let (client, _) = listener.accept().await.expect("accepts");
+                let (traveller, mut silence) = (traveller.clone(), silence.subscribe());
                 connections.spawn(async move {
                     if *silence.borrow_and_update() {
+                        // The client must find it open.
+                        let _client = client;
                         return pending().await;
                     }
-                    let mut server = TcpStream::connect(server).await.expect("the server is there");
+                    let mut journey = std::pin::pin!(traveller.travel(client));
                     tokio::select! {
                         // Its end, whatever it is, is an end.
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        _ = &mut journey => {}
                         _ = silence.changed() => pending().await,
                     }
                 });
+                while connections.try_join_next().is_some() {}
             }
         });
         self.traffic = Some(traffic);
+    }
+
+    /// Below the ports that the kernel gives to outgoing connections: else one of them could take the port while the way is cut.
+    async fn listen(&self) -> TcpListener {
+        loop {
+            let port = if self.port == 0 { rand::random_range(10_000..32_000) } else { self.port };
+            match TcpListener::bind(("127.0.0.1", port)).await {
+                Ok(listener) => return listener,
+                Err(error) => assert!(self.port == 0, "port {port} is ours: {error}"),
+            }
+        }
     }
 
     /// From now on nothing goes over the connections that there are, and nobody is told, as when a host vanishes. New ones work.
@@ -65,9 +127,161 @@ impl Road {
         self.silence.send_replace(true);
     }
 
+    /// Ends all connections and refuses new ones.
     pub(crate) async fn cut(&mut self) {
         if let Some(mut traffic) = self.traffic.take() {
             traffic.shutdown().await;
         }
+    }
+
+    /// From now on each chunk, of either direction, waits so long.
+    pub(crate) fn slow(&self, latency: Duration) {
+        self.rules.send_modify(|rules| rules.latency = latency);
+    }
+
+    /// From now on one of so many COMMITs ends its connection, in turn after the server has answered it but before the client has, and before the server
+    /// sees it; 0 ends this.
+    pub(crate) fn cut_commits(&self, commits_per_cut: u64) {
+        self.rules.send_modify(|rules| rules.commits_per_cut = commits_per_cut);
+    }
+
+    /// How many COMMITs were cut off so far.
+    pub(crate) fn commits_cut(&self) -> u64 {
+        self.commits.cut.load(Ordering::Relaxed)
+    }
+
+    /// New connections go to another server; those that there are end.
+    pub(crate) async fn lead_to(&mut self, server: &str) {
+        self.rules.send_modify(|rules| server.clone_into(&mut rules.server));
+        self.mend().await;
+    }
+}
+
+/// One connection through.
+#[derive(Clone)]
+struct Traveller {
+    rules: watch::Receiver<Rules>,
+    commits: Arc<Commits>,
+}
+
+/// What becomes of the connection at a COMMIT.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Pass,
+    /// The server does not see it.
+    CutBefore,
+    /// The server has answered it, the client does not see that.
+    CutAfter,
+}
+
+impl Traveller {
+    async fn travel(self, client: TcpStream) -> io::Result<()> {
+        let server = self.rules.borrow().server.clone();
+        let server = TcpStream::connect(server).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        let (doomed, doom) = watch::channel(false);
+        tokio::select! {
+            ended = self.requests(from_client, to_server, doomed) => ended,
+            ended = self.replies(from_server, to_client, doom) => ended,
+        }
+    }
+
+    async fn requests(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        doomed: watch::Sender<bool>,
+    ) -> io::Result<()> {
+        let (mut chunk, mut packets) = (vec![0; CHUNK_BYTES], MysqlPackets::default());
+        loop {
+            let count = from.read(&mut chunk).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            let rules = self.rules.borrow().clone();
+            let has_commit = packets.have_commit(&chunk[..count]);
+            let fate = if has_commit { self.fate(rules.commits_per_cut) } else { Fate::Pass };
+            if fate == Fate::CutBefore {
+                return Ok(());
+            }
+            if fate == Fate::CutAfter {
+                doomed.send_replace(true);
+            }
+            pause(rules.latency).await;
+            to.write_all(&chunk[..count]).await?;
+        }
+    }
+
+    async fn replies(
+        &self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        doom: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let count = from.read(&mut chunk).await?;
+            // MySQL answers one request after the other: what comes now is the answer to the COMMIT.
+            if count == 0 || *doom.borrow() {
+                return Ok(());
+            }
+            let latency = self.rules.borrow().latency;
+            pause(latency).await;
+            to.write_all(&chunk[..count]).await?;
+        }
+    }
+
+    fn fate(&self, commits_per_cut: u64) -> Fate {
+        if commits_per_cut == 0 || !self.commits.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(commits_per_cut) {
+            return Fate::Pass;
+        }
+        let cut = self.commits.cut.fetch_add(1, Ordering::Relaxed);
+        if cut.is_multiple_of(2) { Fate::CutAfter } else { Fate::CutBefore }
+    }
+}
+
+async fn pause(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
+/// Finds the packets in what a client sends to MySQL, wherever chunks end: a length of three bytes, a number, the content.
+#[derive(Default)]
+struct MysqlPackets {
+    /// The header of the packet, as far as it has come.
+    header: Vec<u8>,
+    /// Bytes of the content that are still to come.
+    missing: usize,
+    /// The first bytes of the content.
+    begin: Vec<u8>,
+}
+
+impl MysqlPackets {
+    const COMMIT: &[u8] = b"\x03COMMIT";
+
+    /// Whether a packet that is complete now commits.
+    fn have_commit(&mut self, bytes: &[u8]) -> bool {
+        let mut found = false;
+        for byte in bytes {
+            if self.missing == 0 {
+                self.header.push(*byte);
+                if let [low, middle, high, _] = self.header[..] {
+                    self.missing = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
+                    self.header.clear();
+                    self.begin.clear();
+                }
+                continue;
+            }
+            self.missing -= 1;
+            if self.begin.len() < Self::COMMIT.len() {
+                self.begin.push(*byte);
+            }
+            found |= self.missing == 0 && self.begin.eq_ignore_ascii_case(Self::COMMIT);
+        }
+        found
     }
 }

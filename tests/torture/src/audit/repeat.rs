@@ -1,0 +1,65 @@
+//! Repeating accepted requests changes nothing further (I8).
+
+use crate::audit::books;
+use crate::caller::{ask_once, receive};
+use crate::order::{Ask, End, Heard};
+use crate::run::{LOCATIONS, Run, SharedOrder, locked};
+use crate::world::World;
+
+/// Of so many orders one is repeated.
+const ORDERS_PER_REPEAT: usize = 10;
+
+/// Of so many receipts one is repeated.
+const RECEIPTS_PER_REPEAT: usize = 5;
+
+/// Repeats a sample of what was accepted: the answers and the books must stay as they are.
+pub(super) async fn repeat_all(world: &World, run: &Run) {
+    let mut before = Vec::new();
+    for location in LOCATIONS {
+        before.push(books::read(world, run, location).await);
+    }
+    for (index, order) in run.orders().iter().enumerate().step_by(ORDERS_PER_REPEAT) {
+        repeat(run, order, index).await;
+    }
+    for (index, receipt) in run.receipts().iter().enumerate().step_by(RECEIPTS_PER_REPEAT) {
+        receive(run, receipt, index).await;
+    }
+    for (location, before) in LOCATIONS.into_iter().zip(before) {
+        let after = books::read(world, run, location).await;
+        if after != before {
+            run.violation(format!("repeats changed the books of {location} from {before:?} to {after:?}"));
+        }
+    }
+}
+
+/// The auditor of the order judges the answers too; here they must be there, and the same.
+async fn repeat(run: &Run, order: &SharedOrder, index: usize) {
+    let told = locked(order).told();
+    let Some(end) = told.end else { return };
+    let confirm = Ask::Confirm { reacquire: false };
+    let done = |state| Heard::Done(state);
+    let refused = |reason: &str| Heard::Refused(reason.to_owned());
+    use stockhold::grpc::v1::ReservationState::{Cancelled, Confirmed, Rejected};
+    let mut asks = match end {
+        End::Confirmed => vec![(confirm, done(Confirmed)), (Ask::Cancel, refused("RESERVATION_CONFIRMED"))],
+        End::Cancelled => vec![(Ask::Cancel, done(Cancelled)), (confirm, refused("RESERVATION_CANCELLED"))],
+        End::Rejected => vec![(Ask::Cancel, done(Rejected)), (confirm, refused("RESERVATION_REJECTED"))],
+    };
+    // A Redis that forgot may hold it once more until its deadline; it is asked first, to see that nothing comes of it.
+    let reserve = match end {
+        End::Confirmed => done(Confirmed),
+        End::Cancelled => refused("RESERVATION_CANCELLED"),
+        End::Rejected => refused("RESERVATION_REJECTED"),
+    };
+    if !run.permits.redis_forgets {
+        asks.insert(0, (Ask::Reserve, reserve));
+    }
+    for (number, (ask, expected)) in asks.into_iter().enumerate() {
+        let clients = &run.clients[(index + number) % run.clients.len()];
+        let heard = ask_once(run, order, clients[0].clone(), ask).await;
+        if heard.as_ref() != Some(&expected) {
+            let order = locked(order);
+            run.violation(format!("repeated, {ask:?} is answered {heard:?} instead of {expected:?}; {order}"));
+        }
+    }
+}

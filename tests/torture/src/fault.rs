@@ -1,0 +1,142 @@
+//! The faults: what each does to the servers, what it permits, and how soon the service must answer again.
+
+mod crash;
+mod link;
+mod mysql;
+mod redis;
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::order::Permits;
+use crate::world::World;
+
+pub(crate) use crash::Crash;
+pub(crate) use link::{Harm, Link};
+
+/// What is done to the servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// Nothing: what follows must be seen to come from the faults.
+    Nothing,
+    /// An instance is killed and started again.
+    InstanceKilled,
+    /// An instance crashes at a step of the protocol, again and again.
+    InstanceCrashes(Crash),
+    RedisKilled,
+    /// It had no persistence, so it comes back empty.
+    RedisKilledEmptied,
+    RedisFlushed,
+    /// An older snapshot is restored.
+    RedisRewound,
+    /// A replica that had lost its link takes over.
+    RedisFailedOver,
+    RedisHangs,
+    MysqlKilled,
+    MysqlHangs,
+    MysqlReadOnly,
+    /// Some COMMITs lose their connection, before or after the server has seen them.
+    CommitsCut,
+    BothKilled,
+    Links(Link),
+}
+
+impl Fault {
+    /// Each of them.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::Nothing,
+            Self::InstanceKilled,
+            Self::RedisKilled,
+            Self::RedisKilledEmptied,
+            Self::RedisFlushed,
+            Self::RedisRewound,
+            Self::RedisFailedOver,
+            Self::RedisHangs,
+            Self::MysqlKilled,
+            Self::MysqlHangs,
+            Self::MysqlReadOnly,
+            Self::CommitsCut,
+            Self::BothKilled,
+        ];
+        all.extend(Crash::ALL.map(Self::InstanceCrashes));
+        all.extend(Link::ALL.map(Self::Links));
+        all
+    }
+
+    /// What the table calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::InstanceKilled => "instance killed",
+            Self::InstanceCrashes(crash) => crash.name(),
+            Self::RedisKilled => "Redis killed, append-only file",
+            Self::RedisKilledEmptied => "Redis killed, no persistence",
+            Self::RedisFlushed => "Redis FLUSHALL",
+            Self::RedisRewound => "Redis: old snapshot restored",
+            Self::RedisFailedOver => "Redis: lagging replica promoted",
+            Self::RedisHangs => "Redis hangs",
+            Self::MysqlKilled => "MySQL killed",
+            Self::MysqlHangs => "MySQL hangs",
+            Self::MysqlReadOnly => "MySQL read-only",
+            Self::CommitsCut => "MySQL link cut at COMMIT",
+            Self::BothKilled => "Redis and MySQL killed",
+            Self::Links(link) => link.name(),
+        }
+    }
+
+    /// What it may cause, by section 8 of the design.
+    pub(crate) fn permits(self) -> Permits {
+        let redis_forgets =
+            matches!(self, Self::RedisKilledEmptied | Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver);
+        Permits { redis_forgets }
+    }
+
+    /// How soon after its end each instance must reserve and confirm again.
+    pub(crate) fn heal_max(self) -> Duration {
+        Duration::from_secs(match self {
+            // Dead connections are told from slow ones only by waiting, for as long as a statement may take.
+            Self::Links(link) if link.harm == Harm::Silence => 30,
+            _ => 10,
+        })
+    }
+
+    /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to heal. An error: it did no harm.
+    pub(crate) async fn strike(self, world: &mut World, lasting: Duration, rng: &mut StdRng) -> Result<(), String> {
+        let victim = rng.random_range(0..world.instances.len());
+        match self {
+            Self::Nothing => pass(lasting).await,
+            Self::InstanceKilled => {
+                world.instances[victim].kill();
+                pass(lasting).await;
+                world.instances[victim].restart().await;
+            }
+            Self::InstanceCrashes(crash) => return crash.strike(&mut world.instances[victim], lasting).await,
+            Self::RedisKilled => redis::killed(world, lasting).await,
+            Self::RedisKilledEmptied => redis::killed_emptied(world, lasting).await,
+            Self::RedisFlushed => redis::flushed(world, lasting).await,
+            Self::RedisRewound => redis::rewound(world, lasting).await,
+            Self::RedisFailedOver => return redis::failed_over(world, lasting).await,
+            Self::RedisHangs => redis::hangs(world, lasting).await,
+            Self::MysqlKilled => mysql::killed(world, lasting).await,
+            Self::MysqlHangs => mysql::hangs(world, lasting).await,
+            Self::MysqlReadOnly => mysql::read_only(world, lasting).await,
+            Self::CommitsCut => return mysql::commits_cut(world, lasting).await,
+            Self::BothKilled => {
+                world.redis.kill();
+                world.mariadb.kill();
+                pass(lasting).await;
+                futures::future::join(world.redis.restart(), world.mariadb.restart()).await;
+            }
+            Self::Links(link) => link.strike(world, victim, lasting).await,
+        }
+        Ok(())
+    }
+}
+
+/// Lets the fault act while callers go on.
+async fn pass(lasting: Duration) {
+    tokio::time::sleep(lasting).await;
+}

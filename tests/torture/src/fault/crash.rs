@@ -1,0 +1,53 @@
+//! An instance that crashes between two steps of Confirm or Cancel.
+
+use std::time::{Duration, Instant};
+
+use crate::instance::Instance;
+
+/// By then a crash point that is passed at all has been passed often enough.
+const CRASH_MAX: Duration = Duration::from_secs(20);
+
+/// Between two looks whether it has crashed.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A crash point: its name in the service, in the table, and how often of a hundred times it crashes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crash {
+    failpoint: &'static str,
+    name: &'static str,
+    percent: u32,
+}
+
+impl Crash {
+    /// All crash points of the service. Those that are passed seldom crash often.
+    pub(crate) const ALL: [Self; 8] = [
+        Self { failpoint: "confirm-begun", name: "crash: confirm begun", percent: 3 },
+        Self { failpoint: "confirm-committed", name: "crash: confirm committed", percent: 3 },
+        Self { failpoint: "confirm-settled", name: "crash: confirm settled", percent: 3 },
+        Self { failpoint: "confirm-rejected", name: "crash: confirm rejected", percent: 50 },
+        Self { failpoint: "cancel-released", name: "crash: cancel released", percent: 3 },
+        Self { failpoint: "cancel-committed", name: "crash: cancel committed", percent: 3 },
+        Self { failpoint: "ledger-before-commit", name: "crash: before COMMIT", percent: 5 },
+        Self { failpoint: "ledger-after-commit", name: "crash: after COMMIT", percent: 5 },
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// Starts the instance anew whenever it has crashed; at last without the crash point.
+    pub(crate) async fn strike(self, instance: &mut Instance, lasting: Duration) -> Result<(), String> {
+        let failpoint = format!("{}={}%return", self.failpoint, self.percent);
+        let (begin, mut crashes) = (Instant::now(), 0);
+        instance.launch_again(Some(&failpoint));
+        while begin.elapsed() < lasting || (crashes == 0 && begin.elapsed() < CRASH_MAX) {
+            if instance.ended().is_some() {
+                crashes += 1;
+                instance.launch_again(Some(&failpoint));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        instance.restart().await;
+        if crashes == 0 { Err(format!("nothing crashed at {failpoint} within {CRASH_MAX:?}")) } else { Ok(()) }
+    }
+}

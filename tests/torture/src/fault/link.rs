@@ -1,0 +1,93 @@
+//! Links between instances and stores that are cut, fall silent or become slow.
+
+use std::time::Duration;
+
+use super::pass;
+use crate::instance::Instance;
+use crate::road::Road;
+use crate::world::World;
+
+/// What a slow link adds to each chunk, in each direction.
+const LATENCY: Duration = Duration::from_millis(40);
+
+/// Which store the link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Redis,
+    Mysql,
+}
+
+/// What is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// Connections end, new ones are refused.
+    Cut,
+    /// Nothing goes through and nobody is told. When it is over, new connections work; those that there were stay silent for ever.
+    Silence,
+    Slow,
+}
+
+/// Links to harm: that of one instance, or of both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    store: Store,
+    pub(crate) harm: Harm,
+    both: bool,
+    name: &'static str,
+}
+
+impl Link {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::new(Store::Redis, Harm::Cut, true, "Redis links cut"),
+        Self::new(Store::Redis, Harm::Cut, false, "Redis link cut, one instance"),
+        Self::new(Store::Redis, Harm::Silence, true, "Redis links silent"),
+        Self::new(Store::Redis, Harm::Silence, false, "Redis link silent, one instance"),
+        Self::new(Store::Redis, Harm::Slow, true, "Redis links slow"),
+        Self::new(Store::Redis, Harm::Slow, false, "Redis link slow, one instance"),
+        Self::new(Store::Mysql, Harm::Cut, true, "MySQL links cut"),
+        Self::new(Store::Mysql, Harm::Cut, false, "MySQL link cut, one instance"),
+        Self::new(Store::Mysql, Harm::Silence, true, "MySQL links silent"),
+        Self::new(Store::Mysql, Harm::Silence, false, "MySQL link silent, one instance"),
+        Self::new(Store::Mysql, Harm::Slow, true, "MySQL links slow"),
+        Self::new(Store::Mysql, Harm::Slow, false, "MySQL link slow, one instance"),
+    ];
+
+    const fn new(store: Store, harm: Harm, both: bool, name: &'static str) -> Self {
+        Self { store, harm, both, name }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) async fn strike(self, world: &mut World, victim: usize, lasting: Duration) {
+        for road in self.roads(world, victim) {
+            match self.harm {
+                Harm::Cut => road.cut().await,
+                Harm::Silence => road.silence_all(),
+                Harm::Slow => road.slow(LATENCY),
+            }
+        }
+        pass(lasting).await;
+        for road in self.roads(world, victim) {
+            match self.harm {
+                Harm::Cut => road.mend().await,
+                Harm::Silence => road.silence(),
+                Harm::Slow => road.slow(Duration::ZERO),
+            }
+        }
+    }
+
+    fn roads(self, world: &mut World, victim: usize) -> impl Iterator<Item = &mut Road> {
+        let instances = world.instances.iter_mut().enumerate();
+        let hurt = instances.filter(move |(index, _)| self.both || *index == victim);
+        hurt.map(move |(_, instance)| road(instance, self.store))
+    }
+}
+
+fn road(instance: &mut Instance, store: Store) -> &mut Road {
+    match store {
+        Store::Redis => &mut instance.redis,
+        Store::Mysql => &mut instance.mysql,
+    }
+}

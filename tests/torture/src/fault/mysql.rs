@@ -1,0 +1,50 @@
+//! Faults of MySQL.
+
+use std::time::{Duration, Instant};
+
+use super::pass;
+use crate::patience::within;
+use crate::world::World;
+
+/// Of so many COMMITs one is cut off: group commit makes them few.
+const COMMITS_PER_CUT: u64 = 5;
+
+/// By then each instance has committed more than so often.
+const CUT_MAX: Duration = Duration::from_secs(20);
+
+pub(super) async fn killed(world: &mut World, lasting: Duration) {
+    world.mariadb.kill();
+    pass(lasting).await;
+    world.mariadb.restart().await;
+}
+
+pub(super) async fn hangs(world: &mut World, lasting: Duration) {
+    world.mariadb.signal("STOP");
+    pass(lasting).await;
+    world.mariadb.signal("CONT");
+}
+
+/// As a primary is after it was demoted.
+pub(super) async fn read_only(world: &mut World, lasting: Duration) {
+    world.mariadb.execute("SET GLOBAL read_only = 1").await;
+    pass(lasting).await;
+    world.mariadb.execute("SET GLOBAL read_only = 0").await;
+}
+
+/// At least one COMMIT of each instance is cut off before the server has seen it, and one after it has answered.
+pub(super) async fn commits_cut(world: &mut World, lasting: Duration) -> Result<(), String> {
+    let begin = Instant::now();
+    let cuts: Vec<_> = world.instances.iter().map(|instance| instance.mysql.commits_cut()).collect();
+    for instance in &world.instances {
+        instance.mysql.cut_commits(COMMITS_PER_CUT);
+    }
+    let bitten = within(CUT_MAX, async || {
+        let mut instances = world.instances.iter().zip(&cuts);
+        begin.elapsed() >= lasting && instances.all(|(instance, before)| instance.mysql.commits_cut() >= before + 2)
+    });
+    let bitten = bitten.await;
+    for instance in &world.instances {
+        instance.mysql.cut_commits(0);
+    }
+    if bitten.is_some() { Ok(()) } else { Err("too few COMMITs went by to cut off both kinds".to_owned()) }
+}

@@ -1,0 +1,73 @@
+//! Faults of Redis.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::pass;
+use crate::patience::within;
+use crate::redis::Redis;
+use crate::road::Road;
+use crate::world::World;
+
+/// A replica copies its primary within this time, and notices that a link is lost or back.
+const REPLICATE_MAX: Duration = Duration::from_secs(20);
+
+/// Replicas so far: each has a folder of its own.
+static REPLICAS: AtomicU64 = AtomicU64::new(0);
+
+pub(super) async fn killed(world: &mut World, lasting: Duration) {
+    world.redis.kill();
+    pass(lasting).await;
+    world.redis.restart().await;
+}
+
+pub(super) async fn killed_emptied(world: &mut World, lasting: Duration) {
+    world.redis.kill();
+    pass(lasting).await;
+    world.redis.restart_empty().await;
+}
+
+pub(super) async fn flushed(world: &mut World, lasting: Duration) {
+    pass(lasting / 2).await;
+    world.redis.command(&["FLUSHALL"]).await;
+    pass(lasting / 2).await;
+}
+
+pub(super) async fn hangs(world: &mut World, lasting: Duration) {
+    world.redis.signal("STOP");
+    pass(lasting).await;
+    world.redis.signal("CONT");
+}
+
+/// The snapshot is as old as the fault lasts.
+pub(super) async fn rewound(world: &mut World, lasting: Duration) {
+    let snapshot = world.redis.snapshot().await;
+    pass(lasting).await;
+    world.redis.kill();
+    world.redis.restart_from(&snapshot).await;
+}
+
+/// The replica lags by as long as the fault lasts.
+pub(super) async fn failed_over(world: &mut World, lasting: Duration) -> Result<(), String> {
+    let mut link = Road::to(&world.redis.server()).await;
+    let name = format!("redis-replica-{}", REPLICAS.fetch_add(1, Ordering::Relaxed) + 1);
+    let replica = Redis::start(&world.home, &name).await?;
+    replica.command(&["REPLICAOF", "127.0.0.1", &link.port().to_string()]).await;
+    let follows = within(REPLICATE_MAX, async || {
+        let role = replica.command(&["ROLE"]).await;
+        role.iter().any(|line| line == "connected")
+    });
+    if follows.await.is_none() {
+        return Err(format!("the replica did not follow within {REPLICATE_MAX:?}"));
+    }
+    link.cut().await;
+    pass(lasting).await;
+    world.redis.kill();
+    replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+    world.redis = replica;
+    let server = world.redis.server();
+    for instance in &mut world.instances {
+        instance.redis.lead_to(&server).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! An instance of the service: a process of its own, with links of its own to both stores.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::mariadb::Mariadb;
+use crate::process::{Process, free_port};
+use crate::road::Road;
+
+/// Starting looks at the tables first.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// The longest that an instance lets a caller wait.
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(4);
+
+/// How often changed rows are pushed.
+pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(300);
+
+/// Timers so short that healing can be waited for, and holds so short that they can run out.
+const SETTINGS: [(&str, &str); 9] = [
+    ("--redis-timeout", "500ms"),
+    ("--ttl-min", "100ms"),
+    ("--ttl-default", "1s"),
+    ("--ttl-max", "2m"),
+    ("--sweep-every", "300ms"),
+    ("--recover-every", "200ms"),
+    ("--recover-grace", "1s"),
+    ("--shutdown-grace", "5s"),
+    ("--reconcile-every", "1h"),
+];
+
+/// One instance.
+pub(crate) struct Instance {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+    pub(crate) redis: Road,
+    pub(crate) mysql: Road,
+    log: PathBuf,
+    /// The log had so many bytes when the process was started.
+    log_read: usize,
+    /// So many bytes of it were looked through for bugs.
+    log_audited: usize,
+    process: Process,
+}
+
+impl Instance {
+    /// Starts one over links of its own to these servers.
+    pub(crate) async fn start(home: &Path, name: &str, redis: &str, mysql: &str) -> Self {
+        let (redis, mysql) = (Road::to(redis).await, Road::to(mysql).await);
+        let (port, log) = (free_port(), home.join(format!("{name}.log")));
+        let process = launch(port, &redis, &mysql, &log, None);
+        let mut instance =
+            Self { name: name.to_owned(), port, redis, mysql, log, log_read: 0, log_audited: 0, process };
+        instance.until_up().await;
+        instance
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Starts it again and waits until it serves.
+    pub(crate) async fn restart(&mut self) {
+        self.launch_again(None);
+        self.until_up().await;
+    }
+
+    /// Starts it again, to crash at a failpoint if one is given (`step=3%return`), perhaps even before it serves.
+    pub(crate) fn launch_again(&mut self, failpoint: Option<&str>) {
+        self.process.kill();
+        self.log_read = self.log_text().len();
+        self.process = launch(self.port, &self.redis, &self.mysql, &self.log, failpoint);
+    }
+
+    /// Lines of its log since the last look that nothing may cause.
+    pub(crate) fn bugs(&mut self) -> Vec<String> {
+        let log = self.log_text();
+        let new = &log[self.log_audited..];
+        let bugs = new.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked at"));
+        let bugs = bugs.map(str::to_owned).collect();
+        self.log_audited = log.len();
+        bugs
+    }
+
+    /// Its port accepts connections earlier, while it still looks at the tables.
+    async fn until_up(&mut self) {
+        let (log, read) = (self.log.clone(), self.log_read);
+        self.process.until_up(START_MAX, async || text(&log)[read..].contains("listening addr=")).await;
+    }
+
+    fn log_text(&self) -> String {
+        text(&self.log)
+    }
+}
+
+fn text(log: &Path) -> String {
+    let bytes = std::fs::read(log).expect("its log");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// This very program is the service too: see `main`.
+fn launch(port: u16, redis: &Road, mysql: &Road, log: &Path, failpoint: Option<&str>) -> Process {
+    let program = std::env::current_exe().expect("this program is a file");
+    let mut arguments = vec!["serve".to_owned()];
+    let own = [
+        ("--listen", format!("127.0.0.1:{port}")),
+        ("--redis-url", format!("redis://127.0.0.1:{}", redis.port())),
+        ("--database-url", Mariadb::service_url(mysql.port())),
+        ("--deadline-max", format!("{}ms", DEADLINE_MAX.as_millis())),
+        ("--sync-every", format!("{}ms", SYNC_EVERY.as_millis())),
+    ];
+    arguments.extend(own.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+    arguments.extend(SETTINGS.iter().flat_map(|(flag, value)| [flag.to_string(), value.to_string()]));
+    let environment: Vec<_> = failpoint.iter().map(|step| ("FAILPOINTS", step.to_string())).collect();
+    Process::start("the service", &program, &arguments, &environment, log)
+}

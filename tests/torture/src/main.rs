@@ -1,0 +1,84 @@
+//! Real servers, real faults: two instances of the service over Redis and MariaDB are hurt in every way that we know of while callers go on, and every answer and
+//! both stores are audited against the invariants I1 to I8.
+//!
+//! `cargo run --release -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with `violations: 0`, or with all that went wrong.
+//! Everything that is drawn is drawn from the seed: the order of faults, how long they last, what callers want. What real processes make of it differs each time.
+
+// This program is a test: a panic is how it fails when its own servers do not do what they are told.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod audit;
+mod caller;
+mod client;
+mod fault;
+mod heal;
+mod instance;
+mod mariadb;
+mod order;
+mod patience;
+mod plan;
+mod process;
+mod redis;
+#[path = "../../it/support/road.rs"]
+// The tests have other uses for it.
+#[allow(dead_code)]
+mod road;
+mod run;
+mod table;
+mod torture;
+mod world;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use stockhold::cli::Cli;
+use stockhold::signals::Signals;
+
+/// Hurts the service in every way that we know of, and shows that it keeps its promises.
+#[derive(Parser)]
+struct Arguments {
+    /// How long faults last, all together; each is done at least once, which takes about 60
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Where all that is random comes from; without it a new one is drawn
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only faults with this in their name
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // The instances are this program too.
+    if std::env::args().nth(1).is_some_and(|command| command == "serve") {
+        return stockhold::run::run(Cli::parse_or_exit()).await;
+    }
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    println!("seed: {seed}");
+    let home = tempfile::Builder::new().prefix("stockhold-torture.").tempdir().expect("a temporary folder").keep();
+    let signals = Signals::listen().expect("signals can be listened to");
+    let tortured = tokio::select! {
+        tortured = torture::torture(&home, seed, Duration::from_secs(arguments.seconds), arguments.only.as_deref()) => tortured,
+        () = signals.shutdown() => Err("interrupted".to_owned()),
+    };
+    match tortured {
+        Ok(0) => {
+            // What is left behind would only take space.
+            let _ = std::fs::remove_dir_all(&home);
+            println!("violations: 0");
+            ExitCode::SUCCESS
+        }
+        Ok(violations) => {
+            println!("the logs of all servers are in {}", home.display());
+            println!("violations: {violations}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("error: {error}; the logs of all servers are in {}", home.display());
+            ExitCode::FAILURE
+        }
+    }
+}

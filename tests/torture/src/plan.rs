@@ -1,0 +1,135 @@
+//! What a caller means to do with an order, drawn from the seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::order::Lines;
+use crate::run::{LOCATIONS, Run, SUPPLIES};
+
+/// Long enough to confirm in time when nothing is wrong.
+const TTL_MS: u64 = 6_000;
+
+/// So short that it can be waited for.
+const TTL_SHORT_MS: std::ops::Range<u64> = 100..400;
+
+/// How an order shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    Confirm,
+    ConfirmPart,
+    Cancel,
+    /// Nobody comes back.
+    Expire,
+    ExpireThenReacquire,
+    ExpireThenCancel,
+    ExtendThenConfirm,
+    /// Confirm and Cancel at the same time, by two callers.
+    Race,
+}
+
+const COURSES: [(Course, u32); 8] = [
+    (Course::Confirm, 30),
+    (Course::ConfirmPart, 15),
+    (Course::Cancel, 15),
+    (Course::Expire, 5),
+    (Course::ExpireThenReacquire, 10),
+    (Course::ExpireThenCancel, 5),
+    (Course::ExtendThenConfirm, 10),
+    (Course::Race, 10),
+];
+
+/// An order and what shall become of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) location: &'static str,
+    pub(crate) lines: Lines,
+    pub(crate) part: Lines,
+    pub(crate) ttl_ms: u64,
+    pub(crate) course: Course,
+    /// Every accepted request is sent once more, to the other instance.
+    pub(crate) duplicates: bool,
+    /// The first try of every request is given up after so long.
+    pub(crate) gives_up_after: Option<Duration>,
+    /// A refused Reserve is cancelled, to be sure.
+    pub(crate) tidy: bool,
+    /// The instance that is asked first.
+    pub(crate) instance: usize,
+}
+
+impl Plan {
+    pub(crate) fn draw(rng: &mut StdRng, run: &Run) -> Self {
+        let weight = rng.random_range(0..COURSES.iter().map(|(_, weight)| weight).sum());
+        let course = pick(weight);
+        let mut lines = BTreeMap::new();
+        for _ in 0..rng.random_range(1..=3) {
+            let supply = SUPPLIES.choose(rng).expect("there are some");
+            lines.insert(supply.sku(run), rng.random_range(1..=4));
+        }
+        let lines: Lines = lines.into_iter().collect();
+        let part = if course == Course::ConfirmPart { draw_part(rng, &lines) } else { lines.clone() };
+        let ttl_ms = match course {
+            Course::Expire | Course::ExpireThenReacquire | Course::ExpireThenCancel => rng.random_range(TTL_SHORT_MS),
+            _ => TTL_MS,
+        };
+        Self {
+            location: LOCATIONS.choose(rng).expect("there are some"),
+            lines,
+            part,
+            ttl_ms,
+            course,
+            duplicates: rng.random_bool(0.15),
+            gives_up_after: rng.random_bool(0.1).then(|| Duration::from_micros(rng.random_range(200..20_000))),
+            tidy: rng.random_bool(0.5),
+            instance: rng.random_range(0..2),
+        }
+    }
+
+    /// One unit of what is never short, from one instance.
+    pub(crate) fn probe(run: &Run, instance: usize) -> Self {
+        let lines = vec![(SUPPLIES[0].sku(run), 1)];
+        Self {
+            location: LOCATIONS[0],
+            part: lines.clone(),
+            lines,
+            ttl_ms: TTL_MS,
+            course: Course::Confirm,
+            duplicates: false,
+            gives_up_after: None,
+            tidy: true,
+            instance,
+        }
+    }
+}
+
+fn pick(mut weight: u32) -> Course {
+    for (course, share) in COURSES {
+        if weight < share {
+            return course;
+        }
+        weight -= share;
+    }
+    Course::Confirm
+}
+
+/// Some of the lines, at least one unit.
+fn draw_part(rng: &mut StdRng, lines: &Lines) -> Lines {
+    let part: Lines = lines
+        .iter()
+        .map(|(sku, quantity)| (sku.clone(), rng.random_range(0..=*quantity)))
+        .filter(|(_, quantity)| *quantity > 0)
+        .collect();
+    if part.is_empty() { vec![(lines[0].0.clone(), 1)] } else { part }
+}
+
+/// A source of random numbers of its own for one part of one run: what others draw does not change it.
+pub(crate) fn rng(seed: u64, run: usize, part: u64) -> StdRng {
+    let mut bytes = [0; 32];
+    for (place, number) in bytes.chunks_exact_mut(8).zip([seed, run as u64, part]) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    StdRng::from_seed(bytes)
+}

@@ -1,0 +1,137 @@
+//! One run of one fault: what its callers share, and what they counted.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::client::Client;
+use crate::order::{Order, Permits};
+
+/// The pools of stock; every run uses all of them.
+pub(crate) const LOCATIONS: [&str; 2] = ["north", "south"];
+
+/// A sku of every run, in every location.
+pub(crate) struct Supply {
+    name: &'static str,
+    pub(crate) on_hand: i64,
+    pub(crate) floor: i64,
+    /// It is never short.
+    pub(crate) is_plenty: bool,
+    /// How many units a receipt brings; 0 means that there is none.
+    pub(crate) receipt: i64,
+}
+
+/// Few, so that everybody meets everybody; some scarce, so that refusals happen.
+pub(crate) const SUPPLIES: [Supply; 5] = [
+    Supply { name: "ample", on_hand: 1_000_000, floor: 0, is_plenty: true, receipt: 0 },
+    Supply { name: "broad", on_hand: 1_000_000, floor: 1_000, is_plenty: true, receipt: 7 },
+    Supply { name: "close", on_hand: 40, floor: 0, is_plenty: false, receipt: 3 },
+    Supply { name: "dear", on_hand: 60, floor: 5, is_plenty: false, receipt: 2 },
+    Supply { name: "early", on_hand: 0, floor: -50, is_plenty: false, receipt: 1 },
+];
+
+impl Supply {
+    /// Its sku in a run.
+    pub(crate) fn sku(&self, run: &Run) -> String {
+        format!("r{}-{}", run.number, self.name)
+    }
+}
+
+/// One order, shared by the calls that are made for it.
+pub(crate) type SharedOrder = Arc<Mutex<Order>>;
+
+/// A receipt that was answered.
+#[derive(Clone)]
+pub(crate) struct Receipt {
+    pub(crate) location: String,
+    pub(crate) request_id: String,
+    pub(crate) sku: String,
+    pub(crate) units: i64,
+}
+
+/// One run of one fault.
+pub(crate) struct Run {
+    pub(crate) number: usize,
+    pub(crate) fault: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) permits: Permits,
+    /// Some connections to each instance.
+    pub(crate) clients: [Vec<Client>; 2],
+    pub(crate) counts: Counts,
+    orders: Mutex<Vec<SharedOrder>>,
+    receipts: Mutex<Vec<Receipt>>,
+    over: AtomicBool,
+}
+
+/// What is counted for the table.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) requests: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) unknown: AtomicU64,
+    violations: AtomicU64,
+}
+
+impl Run {
+    pub(crate) fn new(
+        number: usize,
+        fault: &'static str,
+        seed: u64,
+        permits: Permits,
+        clients: [Vec<Client>; 2],
+    ) -> Arc<Self> {
+        let (counts, orders, receipts, over) = Default::default();
+        Arc::new(Self { number, fault, seed, permits, clients, counts, orders, receipts, over })
+    }
+
+    /// Reports what must not be, at once and in full.
+    pub(crate) fn violation(&self, what: impl std::fmt::Display) {
+        self.counts.violations.fetch_add(1, Ordering::Relaxed);
+        println!("VIOLATION (seed {}, run {}, fault: {}): {what}", self.seed, self.number, self.fault);
+    }
+
+    /// How many there were.
+    pub(crate) fn violations(&self) -> u64 {
+        self.counts.violations.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_order(&self, order: &SharedOrder) {
+        locked(&self.orders).push(order.clone());
+    }
+
+    pub(crate) fn orders(&self) -> Vec<SharedOrder> {
+        locked(&self.orders).clone()
+    }
+
+    pub(crate) fn add_receipt(&self, receipt: Receipt) {
+        locked(&self.receipts).push(receipt);
+    }
+
+    pub(crate) fn receipts(&self) -> Vec<Receipt> {
+        locked(&self.receipts).clone()
+    }
+
+    /// Nobody begins anything new.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// What all skus of the run begin with, and the ids of orders and receipts too.
+    pub(crate) fn prefix(&self) -> String {
+        format!("r{}-", self.number)
+    }
+}
+
+/// A panic of one caller must not hide what the others found.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts one more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,127 @@
+//! One fault after the other, each with callers of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::fault::Fault;
+use crate::instance::SYNC_EVERY;
+use crate::plan::rng;
+use crate::run::Run;
+use crate::table::Table;
+use crate::world::World;
+use crate::{audit, caller, heal};
+
+/// Callers at a time, and keepers who bring receipts.
+const CALLERS: usize = 64;
+const KEEPERS: usize = 4;
+
+/// What callers do before the fault strikes, so that it meets orders on their way.
+const BEFORE: Duration = Duration::from_millis(500);
+
+/// What they do once the service has healed: registers must have caught up by then.
+const AFTER: Duration = SYNC_EVERY.saturating_mul(3);
+
+/// How long a fault lasts, in milliseconds: longer than the timers that it shall meet.
+const LASTING_MS: std::ops::Range<u64> = 1_000..2_500;
+
+/// The longest that callers take to finish once nothing is wrong: longer than one of them takes to give up.
+const FINISH_MAX: Duration = Duration::from_secs(120);
+
+/// Draws from the seed what concerns a run and not a caller.
+const HARNESS: u64 = 1 << 40;
+
+/// Does every fault once, and then again until they have lasted for `budget`; answers how many violations there were.
+pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: Option<&str>) -> Result<u64, String> {
+    let mut faults = Fault::all();
+    faults.retain(|fault| only.is_none_or(|only| fault.name().contains(only)));
+    if faults.is_empty() {
+        return Err("no fault has such a name".to_owned());
+    }
+    let mut world = World::start(home).await?;
+    let (mut table, mut runs, mut lasted) = (Table::default(), Vec::new(), Duration::ZERO);
+    let mut order = rng(seed, 0, HARNESS);
+    loop {
+        let is_first_round = runs.len() < faults.len();
+        faults.shuffle(&mut order);
+        for fault in &faults {
+            if !is_first_round && lasted >= budget {
+                break;
+            }
+            let number = runs.len() + 1;
+            let mut rng = rng(seed, number, HARNESS);
+            let lasting = Duration::from_millis(rng.random_range(LASTING_MS));
+            let run = Run::new(number, fault.name(), seed, fault.permits(), world.clients());
+            let begin = Instant::now();
+            torment(&mut world, &run, *fault, lasting, &mut rng, &mut table).await;
+            println!("run {number}: {}, {:.1} s", fault.name(), begin.elapsed().as_secs_f64());
+            lasted += lasting;
+            runs.push(run);
+        }
+        if lasted >= budget {
+            break;
+        }
+    }
+    // What later runs did must not have touched what earlier ones were told.
+    for run in &runs {
+        audit::audit_books(&world, run).await;
+    }
+    println!("\n{table}");
+    Ok(runs.iter().map(|run| run.violations()).sum())
+}
+
+/// One run: callers begin, the fault strikes and ends, the service heals, callers finish, and everything is audited.
+async fn torment(
+    world: &mut World,
+    run: &Arc<Run>,
+    fault: Fault,
+    lasting: Duration,
+    rng: &mut StdRng,
+    table: &mut Table,
+) {
+    audit::stock_up(run).await;
+    let mut callers = JoinSet::new();
+    for number in 0..CALLERS {
+        callers.spawn(caller::orders(run.clone(), number));
+    }
+    for number in 0..KEEPERS {
+        callers.spawn(caller::receipts(run.clone(), number));
+    }
+    tokio::time::sleep(BEFORE).await;
+    if let Err(harmless) = fault.strike(world, lasting, rng).await {
+        run.violation(format!("the fault did no harm: {harmless}"));
+    }
+    let bound = fault.heal_max();
+    let (first, second) = join(heal::heal(run, 0, bound), heal::heal(run, 1, bound)).await;
+    tokio::time::sleep(AFTER).await;
+    let findings = audit::reconcile_under_traffic(run).await;
+    run.end();
+    let finished = timeout(FINISH_MAX, async {
+        while let Some(ended) = callers.join_next().await {
+            if let Err(error) = ended {
+                run.violation(format!("a caller broke down: {error}"));
+            }
+        }
+    });
+    if finished.await.is_err() {
+        run.violation(format!("callers did not finish within {FINISH_MAX:?}"));
+    }
+    audit::audit(world, run).await;
+    for instance in &mut world.instances {
+        for line in instance.bugs() {
+            run.violation(format!("{} logged: {line}", instance.name));
+        }
+        if let Some(status) = instance.ended() {
+            run.violation(format!("{} ended by itself: {status}", instance.name));
+            instance.restart().await;
+        }
+    }
+    table.add(run, &[first, second], findings);
+}

@@ -1,0 +1,38 @@
+//! All servers: two instances of the service over one Redis and one MariaDB, each with links of its own.
+
+use std::path::{Path, PathBuf};
+
+use futures::future::join;
+
+use crate::client::Client;
+use crate::instance::Instance;
+use crate::mariadb::Mariadb;
+use crate::redis::Redis;
+
+/// Connections to each instance.
+const CONNECTIONS: usize = 4;
+
+/// All servers.
+pub(crate) struct World {
+    pub(crate) home: PathBuf,
+    pub(crate) redis: Redis,
+    pub(crate) mariadb: Mariadb,
+    pub(crate) instances: [Instance; 2],
+}
+
+impl World {
+    /// Starts everything, with files in this folder.
+    pub(crate) async fn start(home: &Path) -> Result<Self, String> {
+        let (redis, mariadb) = join(Redis::start(home, "redis"), Mariadb::start(home)).await;
+        let (redis, mariadb) = (redis?, mariadb?);
+        let [first, second] = ["instance-1", "instance-2"]
+            .map(async |name| Instance::start(home, name, &redis.server(), &mariadb.server()).await);
+        let (first, second) = join(first, second).await;
+        Ok(Self { home: home.to_owned(), redis, mariadb, instances: [first, second] })
+    }
+
+    /// Connections to each instance; a connection is made when it is used.
+    pub(crate) fn clients(&self) -> [Vec<Client>; 2] {
+        [0, 1].map(|index: usize| (0..CONNECTIONS).map(|_| Client::new(self.instances[index].port)).collect())
+    }
+}
