@@ -6,15 +6,17 @@ mod connection;
 mod keys;
 mod reply;
 mod request;
+mod silence;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fred::clients::{Client, Pool};
 use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::Value;
 
-use self::connection::error_of;
+use self::connection::{PEER_TIMEOUT, error_of};
+use self::silence::Silences;
 use super::embedded::Clock;
 use super::{Command, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
 use crate::domain::Location;
@@ -38,6 +40,7 @@ pub struct RedisConfig {
 /// Holds in Redis.
 pub struct RedisHolds {
     pool: Pool,
+    silences: Silences,
     prefix: String,
     retention_ms: String,
     clock: Option<Clock>,
@@ -77,6 +80,7 @@ impl RedisHolds {
         let warnings = connection::check(pool.next()).await?;
         Ok(Self {
             pool,
+            silences: Silences::default(),
             prefix: config.prefix.clone(),
             retention_ms: config.retention.as_millis().to_string(),
             clock,
@@ -106,14 +110,16 @@ impl RedisHolds {
 
     async fn call(&self, script: &Script, keys: Vec<String>, arguments: Vec<String>) -> Result<Value, HoldsError> {
         let client = self.client()?;
-        match client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone()).await {
+        let begun = Instant::now();
+        let result = match client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone()).await {
             // The server was restarted or is a new one. EVAL runs the script and remembers it.
             Err(error) if error.details().starts_with("NOSCRIPT") => {
                 client.eval(script.text.as_str(), keys, arguments).await
             }
             result => result,
-        }
-        .map_err(|error| error_of(&error))
+        };
+        self.silences.note(client, begun, &result, PEER_TIMEOUT);
+        result.map_err(|error| error_of(&error))
     }
 }
 
@@ -138,6 +144,9 @@ impl Holds for RedisHolds {
     }
 
     async fn ping(&self) -> Result<(), HoldsError> {
-        self.client()?.ping(None).await.map_err(|error| error_of(&error))
+        let (client, begun) = (self.client()?, Instant::now());
+        let result = client.ping(None).await;
+        self.silences.note(client, begun, &result, PEER_TIMEOUT);
+        result.map_err(|error| error_of(&error))
     }
 }

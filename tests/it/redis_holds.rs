@@ -9,6 +9,7 @@ use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use crate::support::eventually;
 use crate::support::holds::*;
 use crate::support::redis::{PrivateRedis, client, run};
+use crate::support::road::Road;
 
 fn config(server: &PrivateRedis) -> RedisConfig {
     RedisConfig { url: server.url.clone(), timeout: Duration::from_secs(1), ..redis_config("stockhold") }
@@ -97,6 +98,42 @@ async fn a_redis_that_went_away_is_an_error_at_once_and_heals_by_itself() {
     eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
     assert_eq!(reply, Reply::Missing(vec![sku("a")]), "nothing of before was executed later");
+}
+
+/// Holds in a Redis that is reached by a way which can be hurt.
+async fn by_road(server: &PrivateRedis) -> (Road, RedisHolds) {
+    let road = Road::to(&format!("127.0.0.1:{}", server.port)).await;
+    let url = format!("redis://127.0.0.1:{}", road.port());
+    let config = RedisConfig { url, timeout: Duration::from_millis(300), ..config(server) };
+    let holds = RedisHolds::connect(&config).await.expect("connects");
+    (road, holds)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_server_that_takes_over_is_found() {
+    let (first, second) = (PrivateRedis::start(&[]).await, PrivateRedis::start(&[]).await);
+    let (mut road, holds) = by_road(&first).await;
+    stocked(&holds).await;
+    road.lead_to(&format!("127.0.0.1:{}", second.port)).await;
+    eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
+    assert_eq!(reply, Reply::Missing(vec![sku("a")]), "the other one is empty");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fell_silent_are_replaced_under_load() {
+    let server = PrivateRedis::start(&[]).await;
+    let (road, holds) = by_road(&server).await;
+    stocked(&holds).await;
+    // Whatever goes over them is acknowledged and never answered.
+    road.silence();
+    let unknown = apply(&holds, reserve("1", &[("a", 1)])).await;
+    assert!(matches!(unknown, Err(HoldsError::OutcomeUnknown(_))), "{unknown:?}");
+    eventually("it heals by itself", Duration::from_secs(10), async || {
+        let calls = (0..10).map(|_| apply(&holds, Command::Sweep));
+        futures::future::join_all(calls).await.iter().all(Result::is_ok)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use super::{HoldsError, RedisConfig};
 /// The oldest server that knows the script flags this service needs.
 const REDIS_MAJOR_MIN: u32 = 7;
 
-/// A peer that acknowledges nothing for so long is dead. Without it, a cut link is noticed after a quarter of an hour.
-const PEER_TIMEOUT: Duration = Duration::from_secs(2);
+/// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a quarter of an hour.
+pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls that wait for one connection; beyond it they fail at once.
 const COMMANDS_QUEUED_MAX: usize = 10_000;
@@ -55,8 +55,11 @@ const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
     ("READONLY", ReconnectError::ReadOnly),
 ];
 
-/// Errors of fred that have no kind of their own, about a call which was not written to any connection: it was just lost, or the slot moved.
-const NEVER_WRITTEN: [&str; 2] = ["Failed to route command.", "Too many failed write attempts."];
+/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just lost, or the slot moved.
+const NEVER_WRITTEN: &str = "Failed to route command.";
+
+/// The same, about a call which may have been written to a connection that was replaced.
+const NOT_WRITTEN_AGAIN: &str = "Too many failed write attempts.";
 
 /// What an error means for the call.
 pub(super) fn error_of(error: &Error) -> HoldsError {
@@ -68,7 +71,8 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
         _ if DROPS_THE_CONNECTION.iter().any(|(word, _)| begins_with(word)) => {
             HoldsError::OutcomeUnknown(details.into())
         }
-        _ if NEVER_WRITTEN.contains(&details) => HoldsError::Unavailable(details.into()),
+        _ if details == NEVER_WRITTEN => HoldsError::Unavailable(details.into()),
+        _ if details == NOT_WRITTEN_AGAIN => HoldsError::OutcomeUnknown(details.into()),
         ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(details.into()),
         ErrorKind::IO
         | ErrorKind::Timeout
@@ -142,7 +146,7 @@ mod tests {
             (ErrorKind::Auth, "NOAUTH Authentication required.", "not executed"),
             (ErrorKind::Backpressure, "Max queue length.", "not executed"),
             (ErrorKind::Unknown, "Failed to route command.", "not executed"),
-            (ErrorKind::Unknown, "Too many failed write attempts.", "not executed"),
+            (ErrorKind::Unknown, "Too many failed write attempts.", "unknown"),
             (ErrorKind::IO, "Connection closed.", "unknown"),
             (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", "unknown"),
             (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", "unknown"),
