@@ -154,6 +154,25 @@ async fn connections_that_fell_silent_are_replaced() {
     .await;
 }
 
+/// Every other COMMIT ends its connection: in turn once the server has answered it, and before the server sees it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_counts_once() {
+    run(database::mysql().await, async |f: &Fixture| {
+        f.stock(&[("a", 1000)]).await;
+        let (road, url) = Road::to_database(&f.database.url).await;
+        let ledger = Ledger::connect(&LedgerConfig { url, ..config(&f.database) }).await.unwrap();
+        road.cut_commits(2);
+        for number in 0..10 {
+            settle(&ledger, &format!("r{number}"), confirm(&[("a", 1)])).await.unwrap();
+        }
+        assert!(road.commits_cut() >= 9, "{} were cut off", road.commits_cut());
+        assert_eq!(f.on_hand("a").await, 990);
+        road.cut_commits(0);
+        ledger.close().await.unwrap();
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_of_changes_behind_one_lock_does_not_stop_confirms_elsewhere() {
     run(database::mysql().await, async |f: &Fixture| {
