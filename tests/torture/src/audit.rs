@@ -4,14 +4,20 @@ mod books;
 mod quiet;
 mod repeat;
 
+use std::time::Duration;
+
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reconcile_finding::Kind;
 
 use crate::client::{Answer, call};
+use crate::patience::within;
 use crate::run::{LOCATIONS, Run};
 use crate::world::World;
 
 pub(crate) use books::{audit_books, stock_up};
+
+/// Both stores are well by then. A call may fail where the machine has so much to do that Redis is late.
+const RECONCILE_MAX: Duration = Duration::from_secs(15);
 
 /// Audits everything.
 pub(crate) async fn audit(world: &World, run: &Run) {
@@ -34,17 +40,27 @@ async fn reconcile(run: &Run, permitted: impl Fn(Kind) -> bool) -> u64 {
     for (location, clients) in LOCATIONS.into_iter().zip(&run.clients) {
         let mut client = clients[0].clone();
         let request = v1::ReconcileRequest { location: location.to_owned(), validate_only: false };
-        match call(client.stock.reconcile(request)).await {
-            (Answer::Ok(report), _) => {
-                for finding in &report.findings {
-                    if permitted(finding.kind()) {
-                        found += 1;
-                    } else {
-                        run.violation(format!("Reconcile found in {location}: {finding:?}"));
-                    }
-                }
+        let mut findings = Vec::new();
+        let done = within(RECONCILE_MAX, async || match call(client.stock.reconcile(request.clone())).await.0 {
+            Answer::Ok(report) => {
+                findings = report.findings;
+                true
             }
-            (answer, _) => run.violation(format!("Reconcile of {location} failed: {answer:?}")),
+            Answer::Refused(refused) => {
+                run.violation(format!("Reconcile of {location} was refused: {refused:?}"));
+                true
+            }
+            Answer::Unknown => false,
+        });
+        if done.await.is_none() {
+            run.violation(format!("Reconcile of {location} did not succeed within {RECONCILE_MAX:?}"));
+        }
+        for finding in findings {
+            if permitted(finding.kind()) {
+                found += 1;
+            } else {
+                run.violation(format!("Reconcile found in {location}: {finding:?}"));
+            }
         }
     }
     found

@@ -14,7 +14,7 @@ use crate::order::Permits;
 use crate::world::World;
 
 pub(crate) use crash::Crash;
-pub(crate) use link::{Harm, Link};
+pub(crate) use link::{Harm, Link, Store};
 
 /// What is done to the servers.
 #[derive(Clone, Copy, Debug)]
@@ -97,8 +97,10 @@ impl Fault {
     /// How soon after its end each instance must reserve and confirm again.
     pub(crate) fn heal_max(self) -> Duration {
         Duration::from_secs(match self {
-            // Dead connections are told from slow ones only by waiting, for as long as a statement may take.
-            Self::Links(link) if link.harm == Harm::Silence => 30,
+            // MySQL keeps the locks of a transaction whose connection fell silent until its `wait_timeout`, which the service sets to 30 s.
+            Self::Links(link) if link.harm == Harm::Silence && link.store == Store::Mysql => 45,
+            // A connection that has only fallen silent is told from a slow one by waiting.
+            Self::Links(link) if link.harm == Harm::Silence => 15,
             _ => 10,
         })
     }

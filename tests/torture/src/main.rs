@@ -44,9 +44,9 @@ struct Arguments {
     /// Where all that is random comes from; without it a new one is drawn
     #[arg(long)]
     seed: Option<u64>,
-    /// Only faults with this in their name
+    /// Only faults with this in their name; may be given several times
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
 }
 
 #[tokio::main]
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
     let home = tempfile::Builder::new().prefix("stockhold-torture.").tempdir().expect("a temporary folder").keep();
     let signals = Signals::listen().expect("signals can be listened to");
     let tortured = tokio::select! {
-        tortured = torture::torture(&home, seed, Duration::from_secs(arguments.seconds), arguments.only.as_deref()) => tortured,
+        tortured = torture::torture(&home, seed, Duration::from_secs(arguments.seconds), &arguments.only) => tortured,
         () = signals.shutdown() => Err("interrupted".to_owned()),
     };
     match tortured {

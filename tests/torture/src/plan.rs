@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::order::Lines;
-use crate::run::{LOCATIONS, Run, SUPPLIES};
+use crate::run::{LOCATIONS, Run, SUPPLIES, Supply};
 
 /// Long enough to confirm in time when nothing is wrong.
 const TTL_MS: u64 = 6_000;
@@ -32,11 +32,11 @@ pub(crate) enum Course {
 }
 
 const COURSES: [(Course, u32); 8] = [
-    (Course::Confirm, 30),
+    (Course::Confirm, 25),
     (Course::ConfirmPart, 15),
     (Course::Cancel, 15),
     (Course::Expire, 5),
-    (Course::ExpireThenReacquire, 10),
+    (Course::ExpireThenReacquire, 15),
     (Course::ExpireThenCancel, 5),
     (Course::ExtendThenConfirm, 10),
     (Course::Race, 10),
@@ -64,12 +64,11 @@ impl Plan {
     pub(crate) fn draw(rng: &mut StdRng, run: &Run) -> Self {
         let weight = rng.random_range(0..COURSES.iter().map(|(_, weight)| weight).sum());
         let course = pick(weight);
-        let mut lines = BTreeMap::new();
-        for _ in 0..rng.random_range(1..=3) {
-            let supply = SUPPLIES.choose(rng).expect("there are some");
-            lines.insert(supply.sku(run), rng.random_range(1..=4));
-        }
-        let lines: Lines = lines.into_iter().collect();
+        let lines = match course {
+            // What is plenty is still there when they come back.
+            Course::ExpireThenReacquire => draw_lines(rng, run, |supply| !supply.is_plenty),
+            _ => draw_lines(rng, run, |_| true),
+        };
         let part = if course == Course::ConfirmPart { draw_part(rng, &lines) } else { lines.clone() };
         let ttl_ms = match course {
             Course::Expire | Course::ExpireThenReacquire | Course::ExpireThenCancel => rng.random_range(TTL_SHORT_MS),
@@ -113,6 +112,17 @@ fn pick(mut weight: u32) -> Course {
         weight -= share;
     }
     Course::Confirm
+}
+
+/// One to three lines of these.
+fn draw_lines(rng: &mut StdRng, run: &Run, of: impl Fn(&Supply) -> bool) -> Lines {
+    let supplies: Vec<_> = SUPPLIES.iter().filter(|supply| of(supply)).collect();
+    let lines = (0..rng.random_range(1..=3)).map(|_| {
+        let supply = supplies.choose(rng).expect("there are some");
+        (supply.sku(run), rng.random_range(1..=4))
+    });
+    let merged: BTreeMap<_, _> = lines.collect();
+    merged.into_iter().collect()
 }
 
 /// Some of the lines, at least one unit.

@@ -60,7 +60,7 @@ impl Row {
     fn cells(&self, fault: &str) -> [String; 10] {
         let mut healed: Vec<_> = self.healed.iter().map(Duration::as_millis).collect();
         healed.sort_unstable();
-        let heals = match (healed.get(healed.len() / 2), healed.last()) {
+        let heals = match (healed.get(healed.len().saturating_sub(1) / 2), healed.last()) {
             (Some(median), Some(max)) => format!("{median}/{max}"),
             _ => "-".to_owned(),
         };

@@ -24,7 +24,7 @@ impl Crash {
         Self { failpoint: "confirm-begun", name: "crash: confirm begun", percent: 3 },
         Self { failpoint: "confirm-committed", name: "crash: confirm committed", percent: 3 },
         Self { failpoint: "confirm-settled", name: "crash: confirm settled", percent: 3 },
-        Self { failpoint: "confirm-rejected", name: "crash: confirm rejected", percent: 50 },
+        Self { failpoint: "confirm-rejected", name: "crash: confirm rejected", percent: 100 },
         Self { failpoint: "cancel-released", name: "crash: cancel released", percent: 3 },
         Self { failpoint: "cancel-committed", name: "crash: cancel committed", percent: 3 },
         Self { failpoint: "ledger-before-commit", name: "crash: before COMMIT", percent: 5 },

@@ -30,7 +30,7 @@ pub(crate) enum Harm {
 /// Links to harm: that of one instance, or of both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
-    store: Store,
+    pub(crate) store: Store,
     pub(crate) harm: Harm,
     both: bool,
     name: &'static str,
