@@ -18,8 +18,7 @@ pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(4);
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(300);
 
 /// Timers so short that healing can be waited for, and holds so short that they can run out.
-const SETTINGS: [(&str, &str); 9] = [
-    ("--redis-timeout", "500ms"),
+const SETTINGS: [(&str, &str); 8] = [
     ("--ttl-min", "100ms"),
     ("--ttl-default", "1s"),
     ("--ttl-max", "2m"),

@@ -28,10 +28,12 @@ mod table;
 mod torture;
 mod world;
 
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use futures::FutureExt;
 use stockhold::cli::Cli;
 use stockhold::signals::Signals;
 
@@ -60,8 +62,11 @@ async fn main() -> ExitCode {
     println!("seed: {seed}");
     let home = tempfile::Builder::new().prefix("stockhold-torture.").tempdir().expect("a temporary folder").keep();
     let signals = Signals::listen().expect("signals can be listened to");
+    let budget = Duration::from_secs(arguments.seconds);
+    let torture = AssertUnwindSafe(torture::torture(&home, seed, budget, &arguments.only)).catch_unwind();
     let tortured = tokio::select! {
-        tortured = torture::torture(&home, seed, Duration::from_secs(arguments.seconds), &arguments.only) => tortured,
+        // The panic hook has said what happened.
+        tortured = torture => tortured.unwrap_or_else(|_| Err("the program broke down".to_owned())),
         () = signals.shutdown() => Err("interrupted".to_owned()),
     };
     match tortured {

@@ -1,8 +1,13 @@
 //! Repeating accepted requests changes nothing further (I8).
 
+use std::time::Duration;
+
+use futures::future::join_all;
+
 use crate::audit::books;
 use crate::caller::{ask_once, receive};
 use crate::order::{Ask, End, Heard};
+use crate::patience::within;
 use crate::run::{LOCATIONS, Run, SharedOrder, locked};
 use crate::world::World;
 
@@ -12,14 +17,21 @@ const ORDERS_PER_REPEAT: usize = 10;
 /// Of so many receipts one is repeated.
 const RECEIPTS_PER_REPEAT: usize = 5;
 
+/// So many orders are repeated at the same time.
+const AT_ONCE: usize = 16;
+
+/// All is well by then. A call may fail where the machine has so much to do that a store is late.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
 /// Repeats a sample of what was accepted: the answers and the books must stay as they are.
 pub(super) async fn repeat_all(world: &World, run: &Run) {
     let mut before = Vec::new();
     for location in LOCATIONS {
         before.push(books::read(world, run, location).await);
     }
-    for (index, order) in run.orders().iter().enumerate().step_by(ORDERS_PER_REPEAT) {
-        repeat(run, order, index).await;
+    let sample: Vec<_> = run.orders().into_iter().enumerate().step_by(ORDERS_PER_REPEAT).collect();
+    for some in sample.chunks(AT_ONCE) {
+        join_all(some.iter().map(|(index, order)| repeat(run, order, *index))).await;
     }
     for (index, receipt) in run.receipts().iter().enumerate().step_by(RECEIPTS_PER_REPEAT) {
         receive(run, receipt, index).await;
@@ -55,8 +67,13 @@ async fn repeat(run: &Run, order: &SharedOrder, index: usize) {
         asks.insert(0, (Ask::Reserve, reserve));
     }
     for (number, (ask, expected)) in asks.into_iter().enumerate() {
-        let clients = &run.clients[(index + number) % run.clients.len()];
-        let heard = ask_once(run, order, clients[0].clone(), ask).await;
+        let clients = &run.clients[(index / ORDERS_PER_REPEAT + number) % run.clients.len()];
+        let mut heard = None;
+        within(ANSWER_MAX, async || {
+            heard = ask_once(run, order, clients[0].clone(), ask).await;
+            heard.is_some()
+        })
+        .await;
         if heard.as_ref() != Some(&expected) {
             let order = locked(order);
             run.violation(format!("repeated, {ask:?} is answered {heard:?} instead of {expected:?}; {order}"));
