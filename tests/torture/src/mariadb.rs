@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use tokio::process::Command;
 
-use crate::process::{Process, free_port, program};
+use crate::process::{Process, free_port, program as find_program};
 
 /// What is installed where there is no server.
 const PACKAGE: &str = "mariadb-server";
@@ -34,7 +34,8 @@ pub(crate) struct Mariadb {
 impl Mariadb {
     /// Starts one with an empty database.
     pub(crate) async fn start(home: &Path) -> Result<Self, String> {
-        let (program, install) = (program("mariadbd", PACKAGE)?, program("mariadb-install-db", PACKAGE)?);
+        find_program("mariadb-admin", PACKAGE)?;
+        let (program, install) = (find_program("mariadbd", PACKAGE)?, find_program("mariadb-install-db", PACKAGE)?);
         let folder = home.join("mariadb");
         let installed = Command::new(install)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])

@@ -7,6 +7,7 @@ use futures::future::join;
 use crate::client::Client;
 use crate::instance::Instance;
 use crate::mariadb::Mariadb;
+use crate::process::program;
 use crate::redis::Redis;
 
 /// Connections to each instance.
@@ -23,6 +24,8 @@ pub(crate) struct World {
 impl World {
     /// Starts everything, with files in this folder.
     pub(crate) async fn start(home: &Path) -> Result<Self, String> {
+        program("setpriv", "util-linux")?;
+        program("kill", "procps")?;
         let (redis, mariadb) = join(Redis::start(home, "redis"), Mariadb::start(home)).await;
         let (redis, mariadb) = (redis?, mariadb?);
         let [first, second] = ["instance-1", "instance-2"]
