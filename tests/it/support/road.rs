@@ -109,7 +109,7 @@ impl Road {
     /// Below the ports that the kernel gives to outgoing connections: else one of them could take the port while the way is cut.
     async fn listen(&self) -> TcpListener {
         loop {
-            let port = if self.port == 0 { rand::random_range(10_000..32_000) } else { self.port };
+            let port = if self.port == 0 { fastrand::u16(10_000..32_000) } else { self.port };
             match TcpListener::bind(("127.0.0.1", port)).await {
                 Ok(listener) => return listener,
                 Err(error) => assert!(self.port == 0, "port {port} is ours: {error}"),

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::join;
-use rand::RngExt;
 use stockhold::grpc::v1;
 use tonic::{Response, Status};
 
@@ -46,15 +45,15 @@ pub(crate) async fn receipts(run: Arc<Run>, keeper: usize) {
     let supplies: Vec<_> = SUPPLIES.iter().filter(|supply| supply.receipt > 0).collect();
     let mut number = 0;
     while !run.is_over() {
-        let supply = supplies[rng.random_range(0..supplies.len())];
+        let supply = supplies[rng.usize(0..supplies.len())];
         let receipt = Receipt {
             location: LOCATIONS[keeper % LOCATIONS.len()].to_owned(),
             request_id: format!("{}k{keeper}-{number}", run.prefix()),
             sku: supply.sku(&run),
-            units: rng.random_range(1..=supply.receipt),
+            units: rng.i64(1..=supply.receipt),
         };
         if receive(&run, &receipt, keeper).await {
-            if rng.random_bool(0.2) {
+            if rng.f64() < 0.2 {
                 receive(&run, &receipt, keeper + 1).await;
             }
             run.add_receipt(receipt);

@@ -7,8 +7,7 @@ mod redis;
 
 use std::time::Duration;
 
-use rand::RngExt;
-use rand::rngs::StdRng;
+use fastrand::Rng;
 
 use crate::order::Permits;
 use crate::world::World;
@@ -106,8 +105,8 @@ impl Fault {
     }
 
     /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to heal. An error: it did no harm.
-    pub(crate) async fn strike(self, world: &mut World, lasting: Duration, rng: &mut StdRng) -> Result<(), String> {
-        let victim = rng.random_range(0..world.instances.len());
+    pub(crate) async fn strike(self, world: &mut World, lasting: Duration, rng: &mut Rng) -> Result<(), String> {
+        let victim = rng.usize(0..world.instances.len());
         match self {
             Self::Nothing => pass(lasting).await,
             Self::InstanceKilled => {

@@ -12,6 +12,7 @@ mod caller;
 mod client;
 mod fault;
 mod heal;
+mod history;
 mod instance;
 mod mariadb;
 mod order;
@@ -26,6 +27,7 @@ mod road;
 mod run;
 mod table;
 mod torture;
+mod window;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -58,7 +60,7 @@ async fn main() -> ExitCode {
         return stockhold::run::run(Cli::parse_or_exit()).await;
     }
     let arguments = Arguments::parse();
-    let seed = arguments.seed.unwrap_or_else(rand::random);
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed: {seed}");
     let home = tempfile::Builder::new().prefix("stockhold-torture.").tempdir().expect("a temporary folder").keep();
     let signals = Signals::listen().expect("signals can be listened to");

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
+use fastrand::Rng;
 
 use crate::order::Lines;
 use crate::run::{LOCATIONS, Run, SUPPLIES, Supply};
@@ -61,8 +59,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn draw(rng: &mut StdRng, run: &Run) -> Self {
-        let weight = rng.random_range(0..COURSES.iter().map(|(_, weight)| weight).sum());
+    pub(crate) fn draw(rng: &mut Rng, run: &Run) -> Self {
+        let weight = rng.u32(0..COURSES.iter().map(|(_, weight)| weight).sum());
         let course = pick(weight);
         let lines = match course {
             // What is plenty is still there when they come back.
@@ -71,19 +69,19 @@ impl Plan {
         };
         let part = if course == Course::ConfirmPart { draw_part(rng, &lines) } else { lines.clone() };
         let ttl_ms = match course {
-            Course::Expire | Course::ExpireThenReacquire | Course::ExpireThenCancel => rng.random_range(TTL_SHORT_MS),
+            Course::Expire | Course::ExpireThenReacquire | Course::ExpireThenCancel => rng.u64(TTL_SHORT_MS),
             _ => TTL_MS,
         };
         Self {
-            location: LOCATIONS.choose(rng).expect("there are some"),
+            location: LOCATIONS[rng.usize(0..LOCATIONS.len())],
             lines,
             part,
             ttl_ms,
             course,
-            duplicates: rng.random_bool(0.15),
-            gives_up_after: rng.random_bool(0.1).then(|| Duration::from_micros(rng.random_range(200..20_000))),
-            tidy: rng.random_bool(0.5),
-            instance: rng.random_range(0..2),
+            duplicates: rng.f64() < 0.15,
+            gives_up_after: (rng.f64() < 0.1).then(|| Duration::from_micros(rng.u64(200..20_000))),
+            tidy: rng.bool(),
+            instance: rng.usize(0..2),
         }
     }
 
@@ -115,31 +113,29 @@ fn pick(mut weight: u32) -> Course {
 }
 
 /// One to three lines of these.
-fn draw_lines(rng: &mut StdRng, run: &Run, of: impl Fn(&Supply) -> bool) -> Lines {
+fn draw_lines(rng: &mut Rng, run: &Run, of: impl Fn(&Supply) -> bool) -> Lines {
     let supplies: Vec<_> = SUPPLIES.iter().filter(|supply| of(supply)).collect();
-    let lines = (0..rng.random_range(1..=3)).map(|_| {
-        let supply = supplies.choose(rng).expect("there are some");
-        (supply.sku(run), rng.random_range(1..=4))
+    let lines = (0..rng.u32(1..=3)).map(|_| {
+        let supply = supplies[rng.usize(0..supplies.len())];
+        (supply.sku(run), rng.u32(1..=4))
     });
     let merged: BTreeMap<_, _> = lines.collect();
     merged.into_iter().collect()
 }
 
 /// Some of the lines, at least one unit.
-fn draw_part(rng: &mut StdRng, lines: &Lines) -> Lines {
+fn draw_part(rng: &mut Rng, lines: &Lines) -> Lines {
     let part: Lines = lines
         .iter()
-        .map(|(sku, quantity)| (sku.clone(), rng.random_range(0..=*quantity)))
+        .map(|(sku, quantity)| (sku.clone(), rng.u32(0..=*quantity)))
         .filter(|(_, quantity)| *quantity > 0)
         .collect();
     if part.is_empty() { vec![(lines[0].0.clone(), 1)] } else { part }
 }
 
 /// A source of random numbers of its own for one part of one run: what others draw does not change it.
-pub(crate) fn rng(seed: u64, run: usize, part: u64) -> StdRng {
-    let mut bytes = [0; 32];
-    for (place, number) in bytes.chunks_exact_mut(8).zip([seed, run as u64, part]) {
-        place.copy_from_slice(&number.to_le_bytes());
-    }
-    StdRng::from_seed(bytes)
+pub(crate) fn rng(seed: u64, run: usize, part: u64) -> Rng {
+    // Neighbours have nothing in common once each has been through a generator.
+    let mixed = [run as u64, part].into_iter().fold(seed, |mixed, number| Rng::with_seed(mixed ^ number).u64(..));
+    Rng::with_seed(mixed)
 }

@@ -86,7 +86,7 @@ impl Drop for Process {
 /// A port that is free now. It is below those that the kernel gives to outgoing connections, so that it stays free while its server is down.
 pub(crate) fn free_port() -> u16 {
     loop {
-        let port = rand::random_range(10_000..32_000);
+        let port = fastrand::u16(10_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

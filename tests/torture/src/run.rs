@@ -69,6 +69,7 @@ pub(crate) struct Counts {
     pub(crate) acknowledged: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) unknown: AtomicU64,
+    pub(crate) windows: AtomicU64,
     violations: AtomicU64,
 }
 

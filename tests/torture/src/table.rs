@@ -16,6 +16,7 @@ struct Row {
     acknowledged: u64,
     refused: u64,
     unknown: u64,
+    windows: u64,
     confirmed: usize,
     healed: Vec<Duration>,
     findings: u64,
@@ -26,7 +27,7 @@ struct Row {
 #[derive(Default)]
 pub(crate) struct Table(BTreeMap<&'static str, Row>);
 
-const HEAD: [&str; 10] = [
+const HEAD: [&str; 11] = [
     "fault",
     "runs",
     "requests",
@@ -35,6 +36,7 @@ const HEAD: [&str; 10] = [
     "unknown",
     "confirmed",
     "heals in ms (median/max)",
+    "windows",
     "findings",
     "violations",
 ];
@@ -51,25 +53,27 @@ impl Table {
         row.unknown += run.counts.unknown.load(Ordering::Relaxed);
         row.confirmed += run.orders().iter().filter(confirmed).count();
         row.healed.extend(healed);
+        row.windows += run.counts.windows.load(Ordering::Relaxed);
         row.findings += findings;
         row.violations += run.violations();
     }
 }
 
 impl Row {
-    fn cells(&self, fault: &str) -> [String; 10] {
+    fn cells(&self, fault: &str) -> [String; 11] {
         let mut healed: Vec<_> = self.healed.iter().map(Duration::as_millis).collect();
         healed.sort_unstable();
         let heals = match (healed.get(healed.len().saturating_sub(1) / 2), healed.last()) {
             (Some(median), Some(max)) => format!("{median}/{max}"),
             _ => "-".to_owned(),
         };
-        let Self { runs, requests, acknowledged, refused, unknown, confirmed, findings, violations, .. } = self;
-        let [runs, requests, acknowledged, refused, unknown] =
-            [runs, requests, acknowledged, refused, unknown].map(u64::to_string);
-        let (confirmed, findings, violations) = (confirmed.to_string(), findings.to_string(), violations.to_string());
+        let Self { runs, requests, acknowledged, refused, unknown, windows, confirmed, findings, violations, .. } =
+            self;
+        let [runs, requests, acknowledged, refused, unknown, windows, findings, violations] =
+            [runs, requests, acknowledged, refused, unknown, windows, findings, violations].map(u64::to_string);
+        let confirmed = confirmed.to_string();
         let fault = fault.to_owned();
-        [fault, runs, requests, acknowledged, refused, unknown, confirmed, heals, findings, violations]
+        [fault, runs, requests, acknowledged, refused, unknown, confirmed, heals, windows, findings, violations]
     }
 
     fn sum<'a>(rows: impl Iterator<Item = &'a Self>) -> Self {
@@ -81,6 +85,7 @@ impl Row {
             sum.unknown += row.unknown;
             sum.confirmed += row.confirmed;
             sum.healed.extend(&row.healed);
+            sum.windows += row.windows;
             sum.findings += row.findings;
             sum.violations += row.violations;
             sum

@@ -4,10 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use futures::future::join;
-use rand::RngExt;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,7 +15,7 @@ use crate::plan::rng;
 use crate::run::Run;
 use crate::table::Table;
 use crate::world::World;
-use crate::{audit, caller, heal};
+use crate::{audit, caller, heal, window};
 
 /// Callers at a time, and keepers who bring receipts.
 const CALLERS: usize = 64;
@@ -50,14 +48,14 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
     let mut order = rng(seed, 0, HARNESS);
     loop {
         let is_first_round = runs.len() < faults.len();
-        faults.shuffle(&mut order);
+        order.shuffle(&mut faults);
         for fault in &faults {
             if !is_first_round && lasted >= budget {
                 break;
             }
             let number = runs.len() + 1;
             let mut rng = rng(seed, number, HARNESS);
-            let lasting = Duration::from_millis(rng.random_range(LASTING_MS));
+            let lasting = Duration::from_millis(rng.u64(LASTING_MS));
             let run = Run::new(number, fault.name(), seed, fault.permits(), world.clients());
             let begin = Instant::now();
             torment(&mut world, &run, *fault, lasting, &mut rng, &mut table).await;
@@ -78,14 +76,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
 }
 
 /// One run: callers begin, the fault strikes and ends, the service heals, callers finish, and everything is audited.
-async fn torment(
-    world: &mut World,
-    run: &Arc<Run>,
-    fault: Fault,
-    lasting: Duration,
-    rng: &mut StdRng,
-    table: &mut Table,
-) {
+async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Duration, rng: &mut Rng, table: &mut Table) {
     audit::stock_up(run).await;
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
@@ -94,21 +85,30 @@ async fn torment(
     for number in 0..KEEPERS {
         callers.spawn(caller::receipts(run.clone(), number));
     }
-    tokio::time::sleep(BEFORE).await;
-    if let Err(harmless) = fault.strike(world, lasting, rng).await {
-        run.violation(format!("the fault did no harm: {harmless}"));
-    }
-    let bound = fault.heal_max();
-    let (first, second) = join(heal::heal(run, 0, bound), heal::heal(run, 1, bound)).await;
-    if first.max(second) > bound {
-        // It was reported; what follows shall be about other things.
-        for instance in &mut world.instances {
-            instance.restart().await;
+    let watch = async {
+        if !run.permits.redis_forgets {
+            Box::pin(window::watch(run.clone())).await;
         }
-    }
-    tokio::time::sleep(AFTER).await;
-    let findings = audit::reconcile_under_traffic(run).await;
-    run.end();
+    };
+    let hurt = async {
+        tokio::time::sleep(BEFORE).await;
+        if let Err(harmless) = fault.strike(world, lasting, rng).await {
+            run.violation(format!("the fault did no harm: {harmless}"));
+        }
+        let bound = fault.heal_max();
+        let (first, second) = join(heal::heal(run, 0, bound), heal::heal(run, 1, bound)).await;
+        if first.max(second) > bound {
+            // It was reported; what follows shall be about other things.
+            for instance in &mut world.instances {
+                instance.restart().await;
+            }
+        }
+        tokio::time::sleep(AFTER).await;
+        let findings = audit::reconcile_under_traffic(run).await;
+        run.end();
+        ([first, second], findings)
+    };
+    let ((healed, findings), ()) = join(hurt, watch).await;
     let finished = timeout(FINISH_MAX, async {
         while let Some(ended) = callers.join_next().await {
             if let Err(error) = ended {
@@ -129,5 +129,5 @@ async fn torment(
             instance.restart().await;
         }
     }
-    table.add(run, &[first, second], findings);
+    table.add(run, &healed, findings);
 }
