@@ -25,21 +25,24 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Connections that nobody needs for this long are closed at the next look, which is taken as often: before the server does it (`wait_timeout`).
-const IDLE: Duration = Duration::from_secs(10);
+/// Connections that nobody needs for this long are closed at the next look, which is taken as often: before the server does it.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// A connection that says nothing for so long is closed by the server, and what it has locked is free again: after that time a location goes on whose
+/// instance vanished without a word in the midst of a transaction. Longer than a try may take.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Enough for every statement in all of its sizes.
 const STATEMENTS_KEPT: usize = 256;
 
 /// Read committed takes no gap locks, so that rows are locked one by one and in order. Strict mode never cuts what does not fit.
-/// `wait_timeout` ends the transaction, and with it the locks, of an instance that vanished without a word. `lock_wait_timeout` is about the locks
-/// that backups and changes of a table take.
+/// `lock_wait_timeout` is about the locks that backups and changes of a table take.
 fn mysql_session() -> [String; 2] {
-    let lock_wait_secs = LOCK_WAIT.as_secs();
+    let (wait_timeout_secs, lock_wait_secs) = (WAIT_TIMEOUT.as_secs(), LOCK_WAIT.as_secs());
     [
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".into(),
         format!(
-            "SET SESSION wait_timeout = 30, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
+            "SET SESSION wait_timeout = {wait_timeout_secs}, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
              sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
         ),
     ]

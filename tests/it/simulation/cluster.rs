@@ -27,7 +27,7 @@ use crate::support::service::limits;
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a database keeps the transactions of an instance that vanished without a word.
-const VANISHED: Duration = Duration::from_secs(30);
+const VANISHED: Duration = Duration::from_secs(10);
 
 /// How long a holds' store may take to answer, as Redis' client has it.
 const HOLDS_TIMEOUT: Duration = Duration::from_millis(1000);

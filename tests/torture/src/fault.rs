@@ -96,10 +96,8 @@ impl Fault {
     /// How soon after its end each instance must reserve and confirm again.
     pub(crate) fn heal_max(self) -> Duration {
         Duration::from_secs(match self {
-            // MySQL keeps the locks of a transaction whose connection fell silent until its `wait_timeout`, which the service sets to 30 s.
-            Self::Links(link) if link.harm == Harm::Silence && link.store == Store::Mysql => 45,
-            // A connection that has only fallen silent is told from a slow one by waiting.
-            Self::Links(link) if link.harm == Harm::Silence => 15,
+            // A connection that has only fallen silent is told from a slow one by waiting; MySQL keeps its locks until its `wait_timeout` of 10 s.
+            Self::Links(link) if link.harm == Harm::Silence => 20,
             _ => 10,
         })
     }
