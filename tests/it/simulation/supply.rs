@@ -54,8 +54,8 @@ impl Supply {
                 self.adjust(network, sku, -world.draw(|rng| rng.i64(1..=5))).await;
                 continue;
             }
-            let (floor, retired) = world.draw(|rng| (rng.i64(-3..=5), rng.u32(0..4) == 0));
-            let target = StockTarget { sku: sku.clone(), on_hand: 20, floor, retired, expected_version: None };
+            let (on_hand, floor, retired) = world.draw(|rng| (rng.i64(0..=20), rng.i64(-3..=10), rng.u32(0..4) == 0));
+            let target = StockTarget { sku: sku.clone(), on_hand, floor, retired, expected_version: None };
             self.set(network, vec![target]).await;
             self.counted.insert(sku);
         }

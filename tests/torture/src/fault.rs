@@ -13,7 +13,7 @@ use crate::order::Permits;
 use crate::world::World;
 
 pub(crate) use crash::Crash;
-pub(crate) use link::{Harm, Link, Store};
+pub(crate) use link::{Harm, Link};
 
 /// What is done to the servers.
 #[derive(Clone, Copy, Debug)]

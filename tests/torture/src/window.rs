@@ -23,8 +23,8 @@ const ORDERS: usize = 6;
 /// Who has lost so many answers leaves: what is unknown makes everything possible.
 const LOST_MAX: usize = 1;
 
-/// Longer than a window lasts.
-const TTL_SECONDS: i64 = 600;
+/// Longer than a window lasts, and the most that the instances allow.
+const TTL_SECONDS: i64 = 120;
 
 /// By then every fault is over and healed.
 const END_MAX: Duration = Duration::from_secs(90);
