@@ -283,7 +283,11 @@ impl Ledger {
         F: Future<Output = Result<T, LedgerError>>,
     {
         let _connection = self.connection().await?;
-        repeat(Instant::now() + REPEAT_WITHIN, || work(&*self.0.database)).await
+        let done = repeat(Instant::now() + REPEAT_WITHIN, || work(&*self.0.database)).await;
+        if done.is_ok() {
+            self.0.queues.learn_present();
+        }
+        done
     }
 
     /// Waits for one of the connections that batches do not need, as long as the pool itself would.

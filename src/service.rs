@@ -157,7 +157,9 @@ pub struct Service {
 impl Service {
     /// The service over these stores.
     pub fn new(holds: Arc<dyn Holds>, ledger: Ledger, limits: Limits) -> Self {
-        Self { holds, ledger, limits, unknown_skus: Cache::new(UNKNOWN_SKUS_MAX) }
+        // The cache's own clock only throws away what is old.
+        let unknown_skus = Cache::builder().max_capacity(UNKNOWN_SKUS_MAX).time_to_live(UNKNOWN_SKU_TTL).build();
+        Self { holds, ledger, limits, unknown_skus }
     }
 
     /// The bounds of a reservation's time.

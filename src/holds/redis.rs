@@ -8,7 +8,7 @@ mod reply;
 mod request;
 mod silence;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::clients::{Client, Pool};
@@ -80,7 +80,8 @@ impl RedisHolds {
         let warnings = connection::check(pool.next()).await?;
         Ok(Self {
             pool,
-            silences: Silences::default(),
+            // One late answer is not a silence.
+            silences: Silences::new(PEER_TIMEOUT.max(2 * config.timeout)),
             prefix: config.prefix.clone(),
             retention_ms: config.retention.as_millis().to_string(),
             clock,
@@ -110,16 +111,15 @@ impl RedisHolds {
 
     async fn call(&self, script: &Script, keys: Vec<String>, arguments: Vec<String>) -> Result<Value, HoldsError> {
         let client = self.client()?;
-        let begun = Instant::now();
-        let result = match client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone()).await {
+        let remembered = client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone());
+        match self.silences.watch(client, remembered).await {
             // The server was restarted or is a new one. EVAL runs the script and remembers it.
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                client.eval(script.text.as_str(), keys, arguments).await
+                self.silences.watch(client, client.eval(script.text.as_str(), keys, arguments)).await
             }
             result => result,
-        };
-        self.silences.note(client, begun, &result, PEER_TIMEOUT);
-        result.map_err(|error| error_of(&error))
+        }
+        .map_err(|error| error_of(&error))
     }
 }
 
@@ -144,9 +144,7 @@ impl Holds for RedisHolds {
     }
 
     async fn ping(&self) -> Result<(), HoldsError> {
-        let (client, begun) = (self.client()?, Instant::now());
-        let result = client.ping(None).await;
-        self.silences.note(client, begun, &result, PEER_TIMEOUT);
-        result.map_err(|error| error_of(&error))
+        let client = self.client()?;
+        self.silences.watch(client, client.ping(None)).await.map_err(|error| error_of(&error))
     }
 }

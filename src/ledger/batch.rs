@@ -62,7 +62,7 @@ impl Absence {
         }
     }
 
-    fn learn(&self, away: bool) {
+    pub(super) fn learn(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);
     }
 }

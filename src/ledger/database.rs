@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -136,13 +137,11 @@ pub struct Capacity {
 }
 
 /// Why a database did not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{cause}")]
+#[derive(Clone, Debug)]
 pub struct DatabaseError {
     /// What kind of failure it is.
     pub failure: Failure,
-    /// What the database or its driver says.
-    #[source]
+    /// What the database or its driver says; this error says no more.
     pub cause: Arc<dyn Error + Send + Sync>,
 }
 
@@ -150,6 +149,18 @@ impl DatabaseError {
     /// An error in words.
     pub fn new(failure: Failure, what: impl Into<String>) -> Self {
         Self { failure, cause: Box::<dyn Error + Send + Sync>::from(what.into()).into() }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl Error for DatabaseError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.source()
     }
 }
 

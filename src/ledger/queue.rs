@@ -121,6 +121,11 @@ impl Queues {
         }
     }
 
+    /// The database answered: whoever comes next need not be told that it is away.
+    pub(super) fn learn_present(&self) {
+        self.absence.learn(false);
+    }
+
     /// Refuses new places, and waits until those that were taken are used and answered, or given back.
     pub(super) async fn close(&self) {
         for queue in &self.queues {
@@ -151,16 +156,23 @@ impl Dispatcher {
             tokio::select! {
                 // Runs are few, and whoever comes finds their place free.
                 biased;
-                Some(ended) = self.runs.join_next_with_id() => self.ended(ended),
+                Some(ended) = self.runs.join_next_with_id() => {
+                    self.gather_arrived();
+                    self.ended(ended);
+                }
                 Some(request) = self.arriving.recv() => {
                     self.gather(request);
-                    while let Ok(request) = self.arriving.try_recv() {
-                        self.gather(request);
-                    }
+                    self.gather_arrived();
                 }
                 else => return,
             }
             self.start_runs();
+        }
+    }
+
+    fn gather_arrived(&mut self) {
+        while let Ok(request) = self.arriving.try_recv() {
+            self.gather(request);
         }
     }
 

@@ -55,10 +55,10 @@ const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
     ("READONLY", ReconnectError::ReadOnly),
 ];
 
-/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just lost, or the slot moved.
+/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just lost.
 const NEVER_WRITTEN: &str = "Failed to route command.";
 
-/// The same, about a call which may have been written to a connection that was replaced.
+/// The same, about a call whose slot moved, or which may have been written to a connection that was replaced.
 const NOT_WRITTEN_AGAIN: &str = "Too many failed write attempts.";
 
 /// What an error means for the call.

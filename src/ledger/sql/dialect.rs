@@ -25,8 +25,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Connections that nobody needs for this long are closed at the next look, which is taken as often: before the server does it.
-const IDLE: Duration = Duration::from_secs(4);
+/// Connections that nobody needs for this long are closed at one of the next looks, which are taken as often: before the server does it.
+const IDLE: Duration = Duration::from_secs(3);
 
 /// A connection that says nothing for so long is closed by the server, and what it has locked is free again: after that time a location goes on whose
 /// instance vanished without a word in the midst of a transaction. Longer than a try may take.

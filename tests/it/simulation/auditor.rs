@@ -3,6 +3,8 @@
 //! The auditor knows each order's lines, what was asked for it, and every answer. An answer is judged by what had been told before its request was sent: what was told
 //! meanwhile may have happened after it. Only two final words that contradict each other are wrong in any order.
 
+use std::collections::BTreeSet;
+
 use stockhold::domain::{Lines, Reservation, ReservationId, State};
 use stockhold::service::{Error, LatePolicy};
 
@@ -60,6 +62,8 @@ pub(crate) struct Auditor {
     pub(crate) supply_fell: bool,
     /// Holds that a confirm began with, by order, and the losses before.
     pub(crate) begun: Vec<(ReservationId, Lines, usize)>,
+    /// Reservations whose stock was gone when they were to be confirmed.
+    pub(crate) short: BTreeSet<ReservationId>,
     /// Cancels that the holds' store accepted, and the losses before.
     pub(crate) cancelled: Vec<(ReservationId, usize)>,
 }
@@ -172,7 +176,7 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
         return Err(format!("other lines: {:?}", answer.lines));
     }
     match answer.state {
-        State::Held => held(world, number, request, answer),
+        State::Held => held(world, number, request, before, answer),
         State::Confirming if order.sent_confirm => Ok(()),
         State::Confirming => Err("nobody confirmed".into()),
         State::Confirmed | State::Cancelled | State::Rejected => ended(world, number, answer.state),
@@ -180,7 +184,7 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
     }
 }
 
-fn held(world: &World, number: usize, request: &Request, answer: &Reservation) -> Judgement {
+fn held(world: &World, number: usize, request: &Request, before: &Told, answer: &Reservation) -> Judgement {
     let Some(expire_ms) = answer.expire_ms else { return Err("without an expire time".into()) };
     if let Request::Extend { expire_ms: wanted, .. } = request
         && expire_ms < *wanted
@@ -194,6 +198,9 @@ fn held(world: &World, number: usize, request: &Request, answer: &Reservation) -
             return Err("nobody asked for that expire time".into());
         }
         let losses = auditor.losses;
+        if before.losses == losses && before.held_until_ms > Some(expire_ms) && !world.profile.forgets {
+            return Err("it had been told to be held for longer".into());
+        }
         let told = &mut auditor.orders[number].told;
         if told.losses != losses {
             *told = Told { held_until_ms: None, losses, end: told.end };
@@ -208,6 +215,11 @@ fn held(world: &World, number: usize, request: &Request, answer: &Reservation) -
 
 /// A final word. It must be one that somebody asked for, and the only one.
 fn ended(world: &World, number: usize, end: State) -> Judgement {
+    let key = (world.location.clone(), world.audit(|auditor| auditor.orders[number].id.clone()));
+    let settled = world.server.look(|tables| tables.settlements.get(&key).map(|settlement| settlement.outcome.into()));
+    if settled != Some(end) {
+        return Err(format!("the ledger has {settled:?}"));
+    }
     world.audit(|auditor| {
         let order = &mut auditor.orders[number];
         let possible = match end {
@@ -257,9 +269,10 @@ fn refused(world: &World, number: usize, request: &Request, before: &Told, refus
         ("rejected", Request::Confirm { .. } | Request::Reserve { .. } | Request::Extend { .. }) => {
             ended(world, number, State::Rejected)
         }
-        ("expired", Request::Confirm { .. } | Request::Reserve { .. } | Request::Extend { .. }) => {
-            expired(world, number, before)
-        }
+        (
+            "expired",
+            Request::Confirm { late: LatePolicy::Reject, .. } | Request::Reserve { .. } | Request::Extend { .. },
+        ) => expired(world, number, before),
         ("not found", Request::Confirm { .. } | Request::Extend { .. } | Request::Get) => {
             match (before.end, still_known) {
                 (Some(end), _) => Err(format!("{end:?} had been told")),

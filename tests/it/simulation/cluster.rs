@@ -4,7 +4,7 @@
 //! is to everybody else.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,12 +36,12 @@ pub(crate) struct Instance {
     pub(crate) service: Arc<Service>,
     pub(crate) link: Link,
     tasks: Mutex<Option<Tasks>>,
-    died: Notify,
 }
 
 impl Instance {
     pub(crate) fn start(world: &Arc<World>, client: usize) -> Arc<Self> {
-        let link = Link { world: Arc::clone(world), client, is_cut: Arc::default() };
+        let (is_cut, died, fuse) = (Arc::default(), Arc::default(), Arc::new(AtomicUsize::new(usize::MAX)));
+        let link = Link { world: Arc::clone(world), client, is_cut, died, fuse };
         let database = MemoryDatabase::new(Arc::clone(&world.server), client, Arc::new(link.clone()));
         let (queue_max, batch_max) =
             (world.draw(|rng| [4, 1000][rng.usize(0..2)]), world.draw(|rng| rng.usize(1..=16)));
@@ -52,10 +52,10 @@ impl Instance {
             recover_every: Duration::from_secs(1),
             recover_grace: Duration::from_secs(2),
             sync_every: Duration::from_secs(1),
-            reconcile_every: Duration::from_secs(20),
+            reconcile_every: Duration::from_secs(if world.profile.repairs { 20 } else { 3600 }),
         };
         let tasks = Tasks::start(&service, &config);
-        Arc::new(Self { service, link, tasks: Mutex::new(Some(tasks)), died: Notify::new() })
+        Arc::new(Self { service, link, tasks: Mutex::new(Some(tasks)) })
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -63,9 +63,8 @@ impl Instance {
     }
 
     pub(crate) fn kill(&self) {
-        self.link.is_cut.store(true, Ordering::Relaxed);
+        self.link.cut();
         drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.died.notify_waiters();
         let (world, client) = (Arc::clone(&self.link.world), self.link.client);
         let found_gone_after = if world.one_in(3) { VANISHED } else { Duration::ZERO };
         tokio::spawn(async move {
@@ -74,9 +73,14 @@ impl Instance {
         });
     }
 
-    /// Returns once it is killed.
+    /// Its links are cut when it has used them so many times more: in the midst of whatever it does then.
+    pub(crate) fn light_fuse(&self, uses: usize) {
+        self.link.fuse.store(uses, Ordering::Relaxed);
+    }
+
+    /// Returns once its links are cut.
     pub(crate) async fn death(&self) {
-        let died = self.died.notified();
+        let died = self.link.died.notified();
         if self.is_alive() {
             died.await;
         }
@@ -89,11 +93,21 @@ pub(crate) struct Link {
     pub(crate) world: Arc<World>,
     client: usize,
     is_cut: Arc<AtomicBool>,
+    died: Arc<Notify>,
+    fuse: Arc<AtomicUsize>,
 }
 
 impl Link {
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+        self.died.notify_waiters();
+    }
+
     async fn way(&self) {
         self.world.pass_some_time().await;
+        if self.fuse.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cut();
+        }
         if self.is_cut.load(Ordering::Relaxed) {
             pending::<()>().await;
         }

@@ -31,10 +31,13 @@ pub(crate) fn after_step(world: &World, command: &Command, reply: &Reply) {
     look(world, |holds, tables| {
         found.extend(held_is_the_sum_of_live_holds(holds));
         found.extend(registers_are_not_ahead(world, holds, tables));
+        found.extend(registers_are_never_too_generous(world, holds, tables));
         found.extend(nothing_is_sold_below_the_floor(world, tables));
         match (command, reply) {
-            (Command::Reserve { .. } | Command::Begin { .. } | Command::Extend { .. }, Reply::Accepted(_)) => {
-                found.extend(nothing_is_promised_twice(world, holds, tables));
+            (Command::Begin { id, .. } | Command::Extend { id, .. }, Reply::Short(_))
+                if holds.records.get(id).is_none_or(|record| record.state != State::Expired) =>
+            {
+                found.push("what is held was called short".to_owned());
             }
             (_, Reply::Short(shortages)) => {
                 let now_ms = world.clock.now_ms();
@@ -57,6 +60,13 @@ pub(crate) fn after_step(world: &World, command: &Command, reply: &Reply) {
             let losses = auditor.losses;
             auditor.begun.push((record.id.clone(), record.lines.clone(), losses));
         });
+    }
+    match (command, reply) {
+        (Command::Begin { id, .. }, Reply::Short(_)) => world.audit(|auditor| {
+            auditor.short.insert(id.clone());
+        }),
+        (_, Reply::More) => world.event("more overdue", &()),
+        _ => {}
     }
     if let (Command::Cancel { id }, Reply::Accepted(record)) = (command, reply) {
         if !matches!(record.state, State::Cancelled | State::Confirming) {
@@ -105,22 +115,24 @@ fn nothing_is_sold_below_the_floor(world: &World, tables: &Tables) -> Vec<String
     sold.map(|(sku, row)| format!("I1: {sku} was sold below its floor: {row:?}")).collect()
 }
 
-/// What section 1 of the design promises: what is held and not deducted yet is there. Not while the holds' store has lost something, nor once supply fell.
-fn nothing_is_promised_twice(world: &World, holds: &LocationHolds, tables: &Tables) -> Vec<String> {
+/// Section 1 of the design: a register promises at most what the ledger has, but for confirms whose deduction it has and whose hold still counts. Not once the holds'
+/// store has lost something, or supply fell.
+fn registers_are_never_too_generous(world: &World, holds: &LocationHolds, tables: &Tables) -> Vec<String> {
     if world.audit(|auditor| auditor.losses > 0 || auditor.supply_fell) {
         return Vec::new();
     }
-    let now_ms = world.clock.now_ms();
-    let deducted = |record: &Reservation| {
+    let deducted = |record: &&Reservation| {
         let settled = tables.settlements.get(&(world.location.clone(), record.id.clone()));
-        settled.is_some_and(|settlement| settlement.outcome == Outcome::Confirmed)
+        record.state.is_live() && settled.is_some_and(|settlement| settlement.outcome == Outcome::Confirmed)
     };
-    let promised = units(holds.records.values().filter(|record| counts(record, now_ms) && !deducted(record)));
-    let over = promised.into_iter().filter_map(|(sku, units)| {
+    let counted_twice = units(holds.records.values().filter(deducted));
+    let generous = holds.registers.iter().filter_map(|(sku, register)| {
         let row = tables.stock.get(&(world.location.clone(), sku.clone()))?;
-        (row.on_hand - row.floor < units).then(|| format!("I1: {units} of {sku} are promised, of {row:?}"))
+        let twice = counted_twice.get(sku).copied().unwrap_or(0);
+        (register.on_hand - register.floor > row.on_hand - row.floor + twice)
+            .then(|| format!("I1: the register of {sku} is {register:?}, its row {row:?}, on their way are {twice}"))
     });
-    over.collect()
+    generous.collect()
 }
 
 /// All invariants, when no call is under way and recovery, sweep and sync have had their time.
@@ -128,12 +140,13 @@ pub(crate) fn when_quiet(world: &World) {
     let mut found = Vec::new();
     let (orders, begun, cancelled) =
         world.audit(|auditor| (auditor.orders.clone(), auditor.begun.clone(), auditor.cancelled.clone()));
-    let (losses, supply_fell) = world.audit(|auditor| (auditor.losses, auditor.supply_fell));
+    let (losses, supply_fell, short) =
+        world.audit(|auditor| (auditor.losses, auditor.supply_fell, auditor.short.clone()));
     look(world, |holds, tables| {
         found.extend(held_is_the_sum_of_live_holds(holds));
         found.extend(registers_are_not_ahead(world, holds, tables));
         found.extend(nothing_is_sold_below_the_floor(world, tables));
-        found.extend(nothing_is_promised_twice(world, holds, tables));
+        found.extend(registers_are_never_too_generous(world, holds, tables));
         let settled = |id: &ReservationId| tables.settlements.get(&(world.location.clone(), id.clone()));
 
         // I2 and I3: what callers were told is what the ledger has.
@@ -157,6 +170,9 @@ pub(crate) fn when_quiet(world: &World) {
             }
         }
         for ((_, id), settlement) in &tables.settlements {
+            if settlement.outcome == Outcome::Rejected && !(supply_fell || losses > 0 || short.contains(id)) {
+                found.push(format!("I7: rejected although nothing was short: {settlement:?}"));
+            }
             let deducted = tables.deductions.keys().filter(|(_, of, _)| of == id).count();
             if deducted != settlement.lines.len() {
                 found.push(format!("I2: {deducted} deductions of {settlement:?}"));
@@ -183,6 +199,9 @@ pub(crate) fn when_quiet(world: &World) {
             let should = (record.state == State::Held).then_some(record.expire_ms).flatten();
             if holds.deadlines.score(&record.id) != should {
                 found.push(format!("I7: the deadlines do not fit {record:?}"));
+            }
+            if holds.forget.score(&record.id).is_some() == record.state.is_live() {
+                found.push(format!("I7: what is forgotten in time does not fit {record:?}"));
             }
             let outcome = settled(&record.id).map(|settlement| State::from(settlement.outcome));
             match record.state {
@@ -216,7 +235,7 @@ pub(crate) fn when_quiet(world: &World) {
                 Some(Outcome::Confirmed) => settlement.is_some_and(|settlement| settlement.lines == *lines),
                 Some(Outcome::Cancelled) => may_be_cancelled,
                 // One that reacquires may find nothing left, and another of its kind then find something, before the first is settled.
-                Some(Outcome::Rejected) => supply_fell || losses > 0 || order.is_some_and(|order| order.sent_reacquire),
+                Some(Outcome::Rejected) => supply_fell || losses > 0 || short.contains(id),
                 None => losses > *losses_before,
             };
             if !excused {

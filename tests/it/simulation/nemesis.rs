@@ -20,10 +20,16 @@ pub(crate) async fn rage(network: &Arc<Network>) {
             0..3 => {
                 let instances = network.instances();
                 let place = world.draw(|rng| rng.usize(0..instances.len()));
-                world.event("instance killed", &place);
-                instances[place].kill();
+                let victim = Arc::clone(&instances[place]);
+                if !victim.is_alive() {
+                    continue;
+                }
+                victim.light_fuse(world.draw(|rng| rng.usize(1..=40)));
                 let (network, after) = (Arc::clone(network), world.ms(0..=6000));
                 tokio::spawn(async move {
+                    victim.death().await;
+                    network.world.event("instance killed", &place);
+                    victim.kill();
                     sleep(after).await;
                     network.restart(place);
                 });

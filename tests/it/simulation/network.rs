@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::join_all;
 use stockhold::domain::Reservation;
 use stockhold::service::{Error, Service};
 use tokio::time::{Instant, sleep, timeout};
@@ -15,6 +16,9 @@ use super::world::World;
 
 /// After so long without a definite answer a caller hangs: far longer than all faults last.
 const DEFINITE_MAX: Duration = Duration::from_secs(900);
+
+/// A call that takes longer hangs: each of its steps ends within seconds.
+const CALL_MAX: Duration = Duration::from_secs(120);
 
 /// The instances that callers know.
 pub(crate) struct Network {
@@ -112,13 +116,17 @@ impl Network {
         });
         world.draw(|rng| rng.shuffle(&mut accepted));
         let (tables, held) = (world.server.tables(), invariants::held(world));
-        for (order, request) in accepted {
-            let before = sent(world, order, &request);
-            let answer = self.run(&self.any().service, order, &request).await;
-            told(world, order, &request, &before, &answer);
-            if let Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded)) = answer {
-                world.violated(format!("{request:?} was answered {error:?} although all is well"));
-            }
+        // Some at a time, so that they share transactions.
+        for some in accepted.chunks(4) {
+            join_all(some.iter().map(async |(order, request)| {
+                let before = sent(world, *order, request);
+                let answer = self.run(&self.any().service, *order, request).await;
+                told(world, *order, request, &before, &answer);
+                if let Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded)) = answer {
+                    world.violated(format!("{request:?} was answered {error:?} although all is well"));
+                }
+            }))
+            .await;
         }
         if world.server.tables() != tables {
             world.violated("I8: repeating what was accepted changed the ledger".into());
@@ -141,7 +149,11 @@ impl Network {
         let answer = tokio::select! {
             biased;
             () = instance.death() => return None,
-            answer = self.run(&instance.service, order, &request) => answer,
+            answer = timeout(CALL_MAX, self.run(&instance.service, order, &request)) => answer,
+        };
+        let Ok(answer) = answer else {
+            self.world.violated(format!("{request:?} of order {order} was not answered within {CALL_MAX:?}"));
+            return None;
         };
         told(&self.world, order, &request, &before, &answer);
         if self.world.one_in(30) {

@@ -41,7 +41,7 @@ async fn look(world: &World, instance: &super::cluster::Instance) {
         },
         1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
         2 => service.list_stock(location, 3, None).await.err(),
-        _ => service.reconcile(location, world.one_in(3)).await.err(),
+        _ => service.reconcile(location, !world.profile.repairs).await.err(),
     };
     if let Some(error @ (Error::Internal(_) | Error::Refused(_))) = error {
         world.violated(format!("an operator was told {error:?}"));

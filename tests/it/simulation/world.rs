@@ -31,6 +31,8 @@ pub(crate) struct Profile {
     pub(crate) forgets: bool,
     /// There is less than the orders want.
     pub(crate) is_scarce: bool,
+    /// Reconcile runs while it goes wild; else everything must heal without it.
+    pub(crate) repairs: bool,
     /// Hundreds of holds expire at the same moment.
     pub(crate) has_crowd: bool,
     pub(crate) instances: usize,
@@ -47,13 +49,14 @@ impl Profile {
     fn draw(rng: &mut Rng) -> Self {
         let mut one_in = |n: u32| rng.u32(0..n) == 0;
         let (loses_holds, clocks_jump, supply_falls) = (one_in(3), one_in(3), one_in(3));
-        let (forgets, is_scarce, has_crowd) = (one_in(6), one_in(2), one_in(10));
+        let (forgets, is_scarce, repairs, has_crowd) = (one_in(6), one_in(2), one_in(2), one_in(10));
         Self {
             loses_holds,
             clocks_jump,
             supply_falls,
             forgets,
             is_scarce,
+            repairs,
             has_crowd,
             instances: rng.usize(2..=3),
             rounds: rng.usize(1..=2),
@@ -129,7 +132,7 @@ impl World {
     pub(crate) fn new(seed: u64, is_shown: bool) -> Arc<Self> {
         // The jitter of the ledger's repeats comes from the generator of this thread.
         fastrand::seed(seed);
-        let mut rng = Rng::with_seed(seed);
+        let mut rng = Rng::with_seed(!seed);
         let profile = Profile::draw(&mut rng);
         let begun = Instant::now();
         let clock = Arc::new(HoldsClock { begun, skew_ms: AtomicI64::new(0), latest_ms: AtomicU64::new(0) });
