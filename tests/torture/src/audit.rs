@@ -22,24 +22,24 @@ const RECONCILE_MAX: Duration = Duration::from_secs(15);
 /// Audits everything.
 pub(crate) async fn audit(world: &World, run: &Run) {
     quiet::wait(world, run).await;
-    reconcile(run, |_| false).await;
+    reconcile(run, false, |_| false).await;
     audit_books(world, run).await;
     repeat::repeat_all(world, run).await;
     quiet::wait(world, run).await;
 }
 
-/// Reconciles every location while callers go on, right after a fault; answers how many differences were found. A register may be behind until it is pushed, and
-/// only a Redis that forgot can hold what the ledger has settled.
+/// Compares every location while callers go on, right after a fault, and repairs nothing: it must heal by itself. Answers how many differences were found. A register
+/// may be behind until it is pushed, and only a Redis that forgot can hold what the ledger has settled.
 pub(crate) async fn reconcile_under_traffic(run: &Run) -> u64 {
-    reconcile(run, |kind| kind == Kind::Register || (kind == Kind::Settled && run.permits.redis_forgets)).await
+    reconcile(run, true, |kind| kind == Kind::Register || (kind == Kind::Settled && run.permits.redis_forgets)).await
 }
 
 /// Answers how many permitted differences were found; others are violations.
-async fn reconcile(run: &Run, permitted: impl Fn(Kind) -> bool) -> u64 {
+async fn reconcile(run: &Run, validate_only: bool, permitted: impl Fn(Kind) -> bool) -> u64 {
     let mut found = 0;
     for (location, clients) in LOCATIONS.into_iter().zip(&run.clients) {
         let mut client = clients[0].clone();
-        let request = v1::ReconcileRequest { location: location.to_owned(), validate_only: false };
+        let request = v1::ReconcileRequest { location: location.to_owned(), validate_only };
         let mut findings = Vec::new();
         let done = within(RECONCILE_MAX, async || match call(client.stock.reconcile(request.clone())).await.0 {
             Answer::Ok(report) => {

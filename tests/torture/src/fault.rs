@@ -5,6 +5,7 @@ mod link;
 mod mysql;
 mod redis;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -13,7 +14,7 @@ use crate::order::Permits;
 use crate::world::World;
 
 pub(crate) use crash::Crash;
-pub(crate) use link::{Harm, Link};
+pub(crate) use link::{Harm, Link, Store};
 
 /// What is done to the servers.
 #[derive(Clone, Copy, Debug)]
@@ -93,11 +94,21 @@ impl Fault {
         Permits { redis_forgets }
     }
 
+    /// How long it lasts: longer than the timers of the service that it shall meet.
+    pub(crate) fn lasting_ms(self) -> Range<u64> {
+        match self {
+            Self::MysqlHangs => 6_000..8_000,
+            Self::Links(link) if link.store == Store::Mysql && link.harm != Harm::Slow => 6_000..8_000,
+            Self::RedisHangs => 3_000..4_000,
+            _ => 1_000..2_500,
+        }
+    }
+
     /// How soon after its end each instance must reserve and confirm again.
     pub(crate) fn heal_max(self) -> Duration {
         Duration::from_secs(match self {
             // A connection that has only fallen silent is told from a slow one by waiting; MySQL keeps its locks until its `wait_timeout` of 10 s.
-            Self::Links(link) if link.harm == Harm::Silence => 20,
+            Self::Links(link) if link.harm == Harm::Silence => 30,
             _ => 10,
         })
     }

@@ -42,7 +42,7 @@ use stockhold::signals::Signals;
 /// Hurts the service in every way that we know of, and shows that it keeps its promises.
 #[derive(Parser)]
 struct Arguments {
-    /// How long faults last, all together; each is done at least once, which takes about 60
+    /// How long faults last, all together; each is done at least once, which takes about 100
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Where all that is random comes from; without it a new one is drawn

@@ -62,6 +62,8 @@ pub(crate) struct Order {
 struct Asked {
     /// When Reserve was first asked for.
     reserve_ms: Option<u64>,
+    /// The latest expire time that Extend asked for.
+    until_ms: Option<u64>,
     confirm: bool,
     reacquire: bool,
     cancel: bool,
@@ -114,8 +116,9 @@ impl Order {
                 self.asked.confirm = true;
                 self.asked.reacquire |= reacquire;
             }
+            Ask::Extend { until_ms, .. } => self.asked.until_ms = self.asked.until_ms.max(Some(until_ms)),
             Ask::Cancel => self.asked.cancel = true,
-            Ask::Extend { .. } | Ask::Get => {}
+            Ask::Get => {}
         }
         self.history.push(format!("{now_ms} asks {ask:?}"));
         self.told
@@ -161,6 +164,10 @@ impl Order {
                     && expire_ms < until_ms
                 {
                     return Err(format!("extended to {until_ms}, but expires at {expire_ms}"));
+                }
+                let asked_ms = self.asked.until_ms.max(Some(now_ms + self.ttl_ms + CLOCK_SLACK_MS));
+                if Some(expire_ms) > asked_ms {
+                    return Err(format!("expires at {expire_ms}, later than anybody asked: {asked_ms:?}"));
                 }
                 if let Some(told_ms) = before.expire_ms
                     && expire_ms < told_ms

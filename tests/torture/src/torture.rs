@@ -27,9 +27,6 @@ const BEFORE: Duration = Duration::from_millis(500);
 /// What they do once the service has healed: registers must have caught up by then.
 const AFTER: Duration = SYNC_EVERY.saturating_mul(3);
 
-/// How long a fault lasts, in milliseconds: longer than the timers that it shall meet.
-const LASTING_MS: std::ops::Range<u64> = 1_000..2_500;
-
 /// The longest that callers take to finish once nothing is wrong: longer than one of them takes to give up.
 const FINISH_MAX: Duration = Duration::from_secs(120);
 
@@ -55,7 +52,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
             }
             let number = runs.len() + 1;
             let mut rng = rng(seed, number, HARNESS);
-            let lasting = Duration::from_millis(rng.u64(LASTING_MS));
+            let lasting = Duration::from_millis(rng.u64(fault.lasting_ms()));
             let run = Run::new(number, fault.name(), seed, fault.permits(), world.clients());
             let begin = Instant::now();
             torment(&mut world, &run, *fault, lasting, &mut rng, &mut table).await;
@@ -85,9 +82,12 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
     for number in 0..KEEPERS {
         callers.spawn(caller::receipts(run.clone(), number));
     }
+    // What Redis forgets is not linearizable; what was sold still is what is gone, which the audit sees.
+    let windows = if run.permits.redis_forgets { None } else { Some(window::prepare(run).await) };
     let watch = async {
-        if !run.permits.redis_forgets {
-            Box::pin(window::watch(run.clone())).await;
+        match windows {
+            Some(windows) => Some(Box::pin(window::watch(run.clone(), windows)).await),
+            None => None,
         }
     };
     let hurt = async {
@@ -108,7 +108,10 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
         run.end();
         ([first, second], findings)
     };
-    let ((healed, findings), ()) = join(hurt, watch).await;
+    let ((healed, findings), windows) = join(hurt, watch).await;
+    if let Some(windows) = windows {
+        Box::pin(window::close(run, windows)).await;
+    }
     let finished = timeout(FINISH_MAX, async {
         while let Some(ended) = callers.join_next().await {
             if let Err(error) = ended {

@@ -1,4 +1,4 @@
-//! Short windows of calls at once for one fresh sku, at both instances, while a fault acts: each is checked for linearizability, and for what it leaves behind.
+//! Short windows of calls at once, each for one fresh sku, at both instances, while a fault acts. What was told is checked for linearizability, and what is left for what was sold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures::future::join_all;
 use stockhold::grpc::v1;
+use tokio::time::timeout;
 use tonic::{Response, Status};
 use tonic_types::StatusExt;
 
@@ -21,7 +22,10 @@ const CALLS_EACH: usize = 5;
 const ORDERS: usize = 6;
 
 /// Who has lost so many answers leaves: what is unknown makes everything possible.
-const LOST_MAX: usize = 1;
+const LOST_MAX: usize = 2;
+
+/// More than there is time for. As many skus as one request may set.
+const WINDOWS_MAX: usize = 100;
 
 /// Longer than a window lasts, and the most that the instances allow.
 const TTL_SECONDS: i64 = 120;
@@ -32,18 +36,51 @@ const END_MAX: Duration = Duration::from_secs(90);
 /// The random numbers of windows are not those of callers.
 const WINDOWS: u64 = 1 << 33;
 
-/// One window after the other, until the run is over.
-pub(crate) async fn watch(run: Arc<Run>) {
+/// The windows of a run, with all that they need of MySQL, which may be away when they are looked through.
+pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
     let mut rng = rng(run.seed, run.number, WINDOWS);
-    let mut number = 0;
-    while !run.is_over() {
-        Window::draw(&run, number, &mut rng).look(&run).await;
-        number += 1;
+    let windows: Vec<_> = (0..WINDOWS_MAX).map(|number| Window::draw(run, number, &mut rng)).collect();
+    let item = |window: &Window| v1::SetStockItem {
+        sku: window.name.clone(),
+        on_hand: window.on_hand.into(),
+        ..Default::default()
+    };
+    let (location, request_id) = (LOCATIONS[0].to_owned(), format!("w{}", run.number));
+    let request = v1::SetStockRequest { location, request_id, items: windows.iter().map(item).collect() };
+    let mut client = run.clients[0][0].clone();
+    let set = within(END_MAX, async || client.stock.set_stock(request.clone()).await.is_ok()).await;
+    assert!(set.is_some(), "the stock of the windows of run {} is not set within {END_MAX:?}", run.number);
+    windows
+}
+
+/// Looks through one window after the other until the run is over; answers those that were looked through.
+pub(crate) async fn watch(run: Arc<Run>, mut windows: Vec<Window>) -> Vec<Window> {
+    let mut looked = 0;
+    for window in &windows {
+        if run.is_over() {
+            break;
+        }
+        window.look(&run).await;
+        looked += 1;
+    }
+    windows.truncate(looked);
+    windows
+}
+
+/// Ends every order of these windows, and judges what was told from the first call to the last.
+pub(crate) async fn close(run: &Run, windows: Vec<Window>) {
+    if windows.is_empty() {
+        run.violation("there was no window");
+    }
+    for window in windows {
+        window.close(run).await;
+        count(&run.counts.windows);
     }
 }
 
-struct Window {
+pub(crate) struct Window {
     name: String,
+    history: History,
     on_hand: u32,
     /// How many units each order wants.
     units: Vec<u32>,
@@ -63,29 +100,32 @@ impl Window {
             }
         };
         let calls = (0..CALLERS).map(|_| (0..CALLS_EACH).map(|_| op()).collect()).collect();
+        let on_hand = rng.u32(5..=8);
         // Nothing else of the run begins so: its audits are about other skus and orders.
-        Self { name: format!("w{}-{number}", run.number), on_hand: rng.u32(5..=8), units, calls }
+        Self { name: format!("w{}-{number}", run.number), history: History::new(on_hand), on_hand, units, calls }
     }
 
+    /// All of its callers at once.
     async fn look(&self, run: &Run) {
-        let client = |caller: usize| run.clients[caller % 2][caller / 2 % run.clients[caller % 2].len()].clone();
-        if within(END_MAX, async || self.stock_up(client(0)).await.is_some()).await.is_none() {
-            run.violation(format!("the stock of window {} is not set within {END_MAX:?}", self.name));
-            return;
-        }
-        let history = History::new(self.on_hand);
-        join_all(self.calls.iter().enumerate().map(|(caller, ops)| self.make_calls(client(caller), ops, &history)))
-            .await;
-        count(&run.counts.windows);
-        if let Err(found) = history.check() {
-            run.violation(format!("window {}: {found}", self.name));
-        }
+        let all = self.calls.iter().enumerate().map(async |(caller, ops)| {
+            let (client, mut lost) = (self.client(run, caller), 0);
+            for op in ops {
+                lost += usize::from(self.ask(run, &client, *op).await.is_none());
+                if lost == LOST_MAX {
+                    return;
+                }
+            }
+        });
+        join_all(all).await;
+    }
 
+    /// When all is well again: cancels every order, and looks at what is left.
+    async fn close(&self, run: &Run) {
         let mut sold = 0;
         for (order, units) in self.units.iter().enumerate() {
-            let mut end = None;
+            let (client, mut end) = (self.client(run, order), None);
             let ended = within(END_MAX, async || {
-                end = self.call(client(order), Op::Cancel { order }).await;
+                end = self.ask(run, &client, Op::Cancel { order }).await;
                 matches!(end, Some(Ret::Cancelled | Ret::Refused(_)))
             });
             match (ended.await, end) {
@@ -95,33 +135,37 @@ impl Window {
             }
         }
         let left = Some(Ret::Available(i64::from(self.on_hand) - sold));
-        let mut told = None;
+        let (client, mut told) = (self.client(run, 0), None);
         let is_left = within(END_MAX, async || {
-            told = self.call(client(0), Op::Available).await;
+            // Asked again and again, and so not recorded.
+            told = self.call(client.clone(), Op::Available).await;
             told == left
         });
         if is_left.await.is_none() {
             run.violation(format!("window {}: {sold} were sold, {left:?} should be left, {told:?} are", self.name));
         }
-    }
-
-    async fn stock_up(&self, mut client: Client) -> Option<()> {
-        let item = v1::SetStockItem { sku: self.name.clone(), on_hand: self.on_hand.into(), ..Default::default() };
-        let (location, request_id) = (LOCATIONS[0].to_owned(), self.name.clone());
-        let request = v1::SetStockRequest { location, request_id, items: vec![item] };
-        client.stock.set_stock(request).await.ok().map(drop)
-    }
-
-    async fn make_calls(&self, client: Client, ops: &[Op], history: &History) {
-        let mut lost = 0;
-        for op in ops {
-            let invocation = history.invoke(*op);
-            match self.call(client.clone(), *op).await {
-                Some(ret) => history.returned(invocation, ret),
-                None if lost == LOST_MAX => return,
-                None => lost += 1,
-            }
+        if let Err(found) = self.history.check() {
+            run.violation(format!("window {}: {found}", self.name));
         }
+    }
+
+    /// Callers are spread over both instances.
+    fn client(&self, run: &Run, caller: usize) -> Client {
+        let clients = &run.clients[caller % run.clients.len()];
+        clients[caller % clients.len()].clone()
+    }
+
+    /// Makes a call and records it.
+    async fn ask(&self, run: &Run, client: &Client, op: Op) -> Option<Ret> {
+        let invocation = self.history.invoke(op);
+        let Ok(ret) = timeout(CALL_MAX, self.call(client.clone(), op)).await else {
+            run.violation(format!("window {}: {op:?} hangs", self.name));
+            return None;
+        };
+        if let Some(ret) = &ret {
+            self.history.returned(invocation, ret.clone());
+        }
+        ret
     }
 
     /// What a caller is told; nothing where the outcome is unknown.
@@ -166,7 +210,7 @@ async fn answered<T>(
     call: impl Future<Output = Result<Response<T>, Status>>,
     ret: impl FnOnce(T) -> Ret,
 ) -> Option<Ret> {
-    let status = match tokio::time::timeout(CALL_MAX, call).await.ok()? {
+    let status = match call.await {
         Ok(answer) => return Some(ret(answer.into_inner())),
         Err(status) => status,
     };

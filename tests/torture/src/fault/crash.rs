@@ -1,8 +1,12 @@
 //! An instance that crashes between two steps of Confirm or Cancel.
 
+use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use crate::instance::Instance;
+
+/// How a process ends that aborts, as crash points do: by this signal.
+const ABORTED: i32 = 6;
 
 /// By then a crash point that is passed at all has been passed often enough.
 const CRASH_MAX: Duration = Duration::from_secs(20);
@@ -41,7 +45,10 @@ impl Crash {
         let (begin, mut crashes) = (Instant::now(), 0);
         instance.launch_again(Some(&failpoint));
         while begin.elapsed() < lasting || (crashes == 0 && begin.elapsed() < CRASH_MAX) {
-            if instance.ended().is_some() {
+            if let Some(status) = instance.ended() {
+                if status.signal() != Some(ABORTED) {
+                    return Err(format!("the instance did not crash at {failpoint}, it ended with {status}"));
+                }
                 crashes += 1;
                 instance.launch_again(Some(&failpoint));
             }
