@@ -38,6 +38,30 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
 /// Seeds that found something once, and what. They are run every time.
 const FOUND_SOMETHING: [(u64, &str); 0] = [];
 
+/// In so many seeds each of these must have happened.
+const MANY: u64 = 400;
+const HAPPENS: [&str; 19] = [
+    "answer lost",
+    "burst",
+    "caller left",
+    "commit unknown",
+    "duplicated",
+    "gave up",
+    "holds away",
+    "holds emptied",
+    "holds late",
+    "holds lost",
+    "holds refused",
+    "holds rewound",
+    "holds unheard",
+    "holds' clock",
+    "instance killed",
+    "ledger away",
+    "ledger silent",
+    "ledger's clock",
+    "more overdue",
+];
+
 /// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of vanished instances, recovery, sync.
 const UNTIL_QUIET: Duration = Duration::from_secs(60);
 
@@ -83,6 +107,10 @@ fn every_seed_keeps_the_promises() {
             failed.extend(seeds);
         }
     });
+    // What never happens is not tested.
+    for what in if count < MANY { &[][..] } else { &HAPPENS } {
+        assert!(counts.contains_key(what), "in {count} seeds there was never: {what}");
+    }
     println!("{count} seeds from {base} on in {:?}: {counts:#?}", begun.elapsed());
     assert!(failed.is_empty(), "failed; replay each by SIM_SEED=…: {failed:?}");
 }
@@ -162,6 +190,7 @@ async fn live(seed: u64, is_shown: bool) -> Record {
         sleep(UNTIL_QUIET).await;
         invariants::when_quiet(&world);
         supply.audit(&world);
+        operator::sees_what_there_is(&network).await;
         operator::reconcile(&network).await;
     }
     network.repeat_all_that_was_accepted().await;

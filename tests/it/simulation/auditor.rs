@@ -32,9 +32,10 @@ pub(crate) struct Order {
     pub(crate) part: Option<Lines>,
     /// For how long every reserve of it asks.
     ttl_ms: u64,
-    pub(crate) sent_confirm: bool,
-    pub(crate) sent_reacquire: bool,
-    pub(crate) sent_cancel: bool,
+    /// How many confirms went out, but for those that were answered that nothing was done.
+    pub(crate) sent_confirms: usize,
+    /// The same of cancels.
+    pub(crate) sent_cancels: usize,
     /// The expire times that extends asked for.
     sent_expire_ms: Vec<u64>,
     pub(crate) told: Told,
@@ -72,16 +73,15 @@ impl Auditor {
     /// Opens the file of a new order, and answers its number.
     pub(crate) fn open(&mut self, lines: Lines, part: Option<Lines>, ttl_ms: u64) -> usize {
         let id = id(&format!("order-{}", self.orders.len()));
-        let (sent_confirm, sent_reacquire, sent_cancel) = (false, false, false);
+        let (sent_confirms, sent_cancels) = (0, 0);
         let (sent_expire_ms, told, accepted) = (Vec::new(), Told::default(), Vec::new());
         self.orders.push(Order {
             id,
             lines,
             part,
             ttl_ms,
-            sent_confirm,
-            sent_reacquire,
-            sent_cancel,
+            sent_confirms,
+            sent_cancels,
             sent_expire_ms,
             told,
             accepted,
@@ -102,11 +102,8 @@ pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
     world.audit(|auditor| {
         let order = &mut auditor.orders[order];
         match request {
-            Request::Confirm { late, .. } => {
-                order.sent_confirm = true;
-                order.sent_reacquire |= *late == LatePolicy::Reacquire;
-            }
-            Request::Cancel => order.sent_cancel = true,
+            Request::Confirm { .. } => order.sent_confirms += 1,
+            Request::Cancel => order.sent_cancels += 1,
             Request::Extend { expire_ms, .. } => order.sent_expire_ms.push(*expire_ms),
             Request::Reserve { .. } | Request::Get => {}
         }
@@ -132,7 +129,11 @@ pub(crate) fn told(
         Ok(reservation) => accepted(world, number, request, before, reservation),
         Err(Error::Refused(refusal)) => refused(world, number, request, before, name_of(refusal)),
         Err(Error::Internal(cause)) => Err(format!("a bug: {cause:?}")),
-        Err(Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded) => Ok(()),
+        Err(Error::Unavailable(_) | Error::Overloaded) => {
+            nothing_was_done(world, number, request);
+            Ok(())
+        }
+        Err(Error::OutcomeUnknown(_)) => Ok(()),
     };
     if answer.is_ok() {
         world.audit(|auditor| auditor.orders[number].accepted.push(request.clone()));
@@ -141,6 +142,15 @@ pub(crate) fn told(
         let order = world.audit(|auditor| auditor.orders[number].clone());
         world.violated(format!("{request:?} was answered {word}: {why}; told before: {before:?}; {order:?}"));
     }
+}
+
+/// What the request asked for must not happen because of it.
+fn nothing_was_done(world: &World, number: usize, request: &Request) {
+    world.audit(|auditor| match request {
+        Request::Confirm { .. } => auditor.orders[number].sent_confirms -= 1,
+        Request::Cancel => auditor.orders[number].sent_cancels -= 1,
+        Request::Reserve { .. } | Request::Extend { .. } | Request::Get => {}
+    });
 }
 
 type Judgement = Result<(), String>;
@@ -177,7 +187,7 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
     }
     match answer.state {
         State::Held => held(world, number, request, before, answer),
-        State::Confirming if order.sent_confirm => Ok(()),
+        State::Confirming if order.sent_confirms > 0 => Ok(()),
         State::Confirming => Err("nobody confirmed".into()),
         State::Confirmed | State::Cancelled | State::Rejected => ended(world, number, answer.state),
         State::Expired => expired(world, number, before),
@@ -223,9 +233,9 @@ fn ended(world: &World, number: usize, end: State) -> Judgement {
     world.audit(|auditor| {
         let order = &mut auditor.orders[number];
         let possible = match end {
-            State::Cancelled => order.sent_cancel,
-            State::Confirmed => order.sent_confirm,
-            _ => order.sent_confirm,
+            State::Cancelled => order.sent_cancels > 0,
+            State::Confirmed => order.sent_confirms > 0,
+            _ => order.sent_confirms > 0,
         };
         match order.told.end {
             Some(told) if told != end => return Err(format!("{told:?} had been told")),
@@ -244,7 +254,7 @@ pub(crate) fn may_have_forgotten(world: &World) -> bool {
 fn is_surely_known(world: &World, number: usize, before: &Told) -> bool {
     let (losses, may_have_ended) = world.audit(|auditor| {
         let order = &auditor.orders[number];
-        (auditor.losses, order.sent_confirm || order.sent_cancel)
+        (auditor.losses, order.sent_confirms + order.sent_cancels > 0)
     });
     let may_be_forgotten = before.losses != losses || (world.profile.forgets && may_have_ended);
     !may_be_forgotten && before.held_until_ms > Some(world.clock.latest_ms())

@@ -20,14 +20,11 @@ use tokio::time::sleep;
 
 use super::invariants;
 use super::world::World;
-use crate::support::memory_database::{CommitFate, MemoryDatabase, Weather, failed};
+use crate::support::memory_database::{CommitFate, MemoryDatabase, WAIT_TIMEOUT, Weather, failed};
 use crate::support::service::limits;
 
 /// The longest that the network keeps a command or a commit whose sender has given up.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(10);
-
-/// How long a database keeps the transactions of an instance that vanished without a word.
-const VANISHED: Duration = Duration::from_secs(10);
 
 /// How long a holds' store may take to answer, as Redis' client has it.
 const HOLDS_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -66,7 +63,7 @@ impl Instance {
         self.link.cut();
         drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
         let (world, client) = (Arc::clone(&self.link.world), self.link.client);
-        let found_gone_after = if world.one_in(3) { VANISHED } else { Duration::ZERO };
+        let found_gone_after = if world.one_in(3) { WAIT_TIMEOUT } else { Duration::ZERO };
         tokio::spawn(async move {
             sleep(found_gone_after).await;
             world.server.roll_back_all_of(client);

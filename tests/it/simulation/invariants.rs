@@ -1,6 +1,6 @@
 //! I1 to I8 of the design, over both stores at once: some after every step of the holds' store, all of them when it is quiet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stockhold::domain::{Outcome, Reservation, ReservationId, Sku, State};
 use stockhold::holds::embedded::LocationHolds;
@@ -161,8 +161,8 @@ pub(crate) fn when_quiet(world: &World) {
                 found.push(format!("I2: deducted {lines:?}: {order:?}"));
             }
             let asked = match outcome {
-                Some(State::Confirmed | State::Rejected) => order.sent_confirm,
-                Some(State::Cancelled) => order.sent_cancel,
+                Some(State::Confirmed | State::Rejected) => order.sent_confirms > 0,
+                Some(State::Cancelled) => order.sent_cancels > 0,
                 _ => true,
             };
             if !asked {
@@ -230,7 +230,7 @@ pub(crate) fn when_quiet(world: &World) {
         for (id, lines, losses_before) in &begun {
             let settlement = settled(id);
             let order = orders.iter().find(|order| order.id == *id);
-            let may_be_cancelled = order.is_some_and(|order| order.sent_cancel);
+            let may_be_cancelled = order.is_some_and(|order| order.sent_cancels > 0);
             let excused = match settlement.map(|settlement| settlement.outcome) {
                 Some(Outcome::Confirmed) => settlement.is_some_and(|settlement| settlement.lines == *lines),
                 Some(Outcome::Cancelled) => may_be_cancelled,
@@ -254,6 +254,15 @@ pub(crate) fn held(world: &World) -> BTreeMap<Sku, i64> {
     look(world, |holds, _| {
         let live = units(holds.records.values().filter(|record| counts(record, now_ms)));
         live.into_iter().map(|(sku, units)| (sku.clone(), units)).collect()
+    })
+}
+
+/// The reservations that count.
+pub(crate) fn live(world: &World) -> BTreeSet<ReservationId> {
+    let now_ms = world.clock.now_ms();
+    look(world, |holds, _| {
+        let live = holds.records.values().filter(|record| counts(record, now_ms));
+        live.map(|record| record.id.clone()).collect()
     })
 }
 

@@ -1,5 +1,6 @@
 //! People who look, and who reconcile, at any time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use stockhold::service::Error;
 use tokio::time::{Instant, sleep};
 
 use super::auditor::may_have_forgotten;
+use super::invariants;
 use super::network::Network;
 use super::world::World;
 
@@ -29,22 +31,49 @@ pub(crate) async fn look_around(network: &Arc<Network>) {
 async fn look(world: &World, instance: &super::cluster::Instance) {
     let (service, location) = (&instance.service, &world.location);
     let error = match world.draw(|rng| rng.u32(0..4)) {
-        0 => match service.get_stock(location, world.skus.clone()).await {
-            Ok(items) => {
-                let wrong = items.iter().find(|item| item.held < 0 || item.row.available(item.held) < 0);
-                if let Some(item) = wrong {
-                    world.violated(format!("stock was told as {item:?}"));
-                }
-                None
-            }
-            Err(error) => Some(error),
-        },
+        0 => service.get_stock(location, world.skus.clone()).await.err(),
         1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
         2 => service.list_stock(location, 3, None).await.err(),
         _ => service.reconcile(location, !world.profile.repairs).await.err(),
     };
     if let Some(error @ (Error::Internal(_) | Error::Refused(_))) = error {
         world.violated(format!("an operator was told {error:?}"));
+    }
+}
+
+/// When all is quiet: what people are told is what there is.
+pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
+    let world = &network.world;
+    let instance = network.any();
+    let (service, location) = (&instance.service, &world.location);
+    let held = invariants::held(world);
+    match service.get_stock(location, world.skus.clone()).await {
+        Ok(items) => {
+            for item in items {
+                let row = world.server.look(|tables| tables.stock.get(&(location.clone(), item.sku.clone())).copied());
+                if Some(item.row) != row || item.held != held.get(&item.sku).copied().unwrap_or(0) {
+                    world.violated(format!("stock is told as {item:?}; the row is {row:?}, held are {held:?}"));
+                }
+            }
+        }
+        Err(error) => world.violated(format!("stock is answered with {error:?} although all is well")),
+    }
+    let (mut listed, mut after) = (BTreeSet::new(), None);
+    loop {
+        match service.list_reservations(location, None, 7, after).await {
+            Ok((page, next)) => {
+                listed.extend(page.into_iter().map(|reservation| reservation.id));
+                after = next;
+            }
+            Err(error) => return world.violated(format!("a list is answered with {error:?} although all is well")),
+        }
+        if after.is_none() {
+            break;
+        }
+    }
+    let live = invariants::live(world);
+    if listed != live {
+        world.violated(format!("listed are {listed:?}, live are {live:?}"));
     }
 }
 

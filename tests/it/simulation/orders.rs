@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join;
+use futures::future::{join, join3};
 use stockhold::domain::{Lines, Reservation, State};
 use stockhold::service::{Error, LatePolicy};
 use tokio::time::sleep;
@@ -25,12 +25,13 @@ enum Plan {
     Lapse,
     CancelFirst,
     CancelWhileConfirming,
+    AllAtOnce,
     ConfirmTwice,
     ReuseTheId,
     ContradictTheConfirm,
 }
 
-const PLANS: [Plan; 13] = [
+const PLANS: [Plan; 14] = [
     Plan::Buy,
     Plan::BuyPart,
     Plan::BuyExtended,
@@ -41,6 +42,7 @@ const PLANS: [Plan; 13] = [
     Plan::Lapse,
     Plan::CancelFirst,
     Plan::CancelWhileConfirming,
+    Plan::AllAtOnce,
     Plan::ConfirmTwice,
     Plan::ReuseTheId,
     Plan::ContradictTheConfirm,
@@ -138,6 +140,25 @@ impl Caller {
                     let _ = self.cancel().await;
                 };
                 join(confirm, cancel).await;
+            }
+            Plan::AllAtOnce => {
+                if self.network.world.one_in(2) {
+                    self.oversleep().await;
+                }
+                let in_a_moment = async || sleep(self.network.world.ms(0..=20)).await;
+                let confirm = async {
+                    in_a_moment().await;
+                    let _ = self.confirm(LatePolicy::Reacquire).await;
+                };
+                let cancel = async {
+                    in_a_moment().await;
+                    let _ = self.cancel().await;
+                };
+                let extend = async {
+                    in_a_moment().await;
+                    let _ = self.extend(&held, LatePolicy::Reacquire).await;
+                };
+                join3(confirm, cancel, extend).await;
             }
             Plan::ConfirmTwice => {
                 let _ = join(self.confirm(LatePolicy::Reject), self.confirm(LatePolicy::Reacquire)).await;

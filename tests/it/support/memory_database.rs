@@ -9,10 +9,14 @@ use async_trait::async_trait;
 use stockhold::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
 use stockhold::ledger::database::{Capacity, Database, DatabaseError, Failure, Transaction};
 use stockhold::ledger::{Book, LedgerError, Moved};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 /// As the ledger sets it for MySQL.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// As the ledger sets it for MySQL: for so long the server keeps what a client has locked that says nothing.
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a database may do to those who use it.
 #[async_trait]
@@ -187,7 +191,16 @@ impl Database for MemoryDatabase {
         let number = state.last_transaction;
         state.open.insert(number, self.client);
         let (server, weather) = (Arc::clone(&self.server), Arc::clone(&self.weather));
-        Ok(Box::new(MemoryTransaction { server, weather, number, own: Tables::default(), is_over: false }))
+        let own = Tables::default();
+        Ok(Box::new(MemoryTransaction {
+            server,
+            weather,
+            number,
+            own,
+            is_over: false,
+            is_asked: false,
+            has_failed: false,
+        }))
     }
 
     async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
@@ -285,31 +298,63 @@ struct MemoryTransaction {
     own: Tables,
     /// Committed, or left to the server.
     is_over: bool,
+    /// A statement is under way: who leaves now cannot tell the server.
+    is_asked: bool,
+    /// After a failure nothing but dropping it is allowed.
+    has_failed: bool,
 }
 
 impl Drop for MemoryTransaction {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.server.state().end(self.number);
+        let (server, number) = (Arc::clone(&self.server), self.number);
+        match Handle::try_current() {
+            _ if self.is_over => {}
+            Ok(runtime) if self.is_asked => drop(runtime.spawn(async move {
+                sleep(WAIT_TIMEOUT).await;
+                server.state().end(number);
+            })),
+            _ => server.state().end(number),
         }
     }
 }
 
 impl MemoryTransaction {
-    async fn lock(&self, key: Key) -> Result<(), LedgerError> {
+    /// Begins a statement; `done` ends it.
+    async fn ask(&mut self) -> Result<(), LedgerError> {
+        assert!(!self.has_failed, "a transaction was used after it failed");
+        (self.is_asked, self.has_failed) = (true, true);
+        match self.weather.statement().await {
+            Ok(()) => Ok(()),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn done<T>(&mut self, answer: T) -> Result<T, LedgerError> {
+        (self.is_asked, self.has_failed) = (false, false);
+        Ok(answer)
+    }
+
+    fn fail<T>(&mut self, error: LedgerError) -> Result<T, LedgerError> {
+        self.is_asked = false;
+        Err(error)
+    }
+
+    async fn lock(&mut self, key: Key) -> Result<(), LedgerError> {
         let until = Instant::now() + LOCK_WAIT;
         loop {
-            {
+            let (is_open, is_mine) = {
                 let mut state = self.server.state();
-                if !state.open.contains_key(&self.number) {
-                    return Err(failed(Failure::Connection, "the server gave this connection up"));
-                }
-                if *state.locks.entry(key.clone()).or_insert(self.number) == self.number {
-                    return Ok(());
-                }
+                let is_open = state.open.contains_key(&self.number);
+                (is_open, is_open && *state.locks.entry(key.clone()).or_insert(self.number) == self.number)
+            };
+            if !is_open {
+                return self.fail(failed(Failure::Connection, "the server gave this connection up"));
+            }
+            if is_mine {
+                return Ok(());
             }
             if Instant::now() >= until {
-                return Err(failed(Failure::Collision, "lock wait"));
+                return self.fail(failed(Failure::Collision, "lock wait"));
             }
             sleep(Duration::from_millis(1)).await;
         }
@@ -333,17 +378,19 @@ impl MemoryTransaction {
 #[async_trait]
 impl Transaction for MemoryTransaction {
     async fn lock_rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        self.weather.statement().await?;
-        let existing = self.seen(|tables| tables.rows_of(location, skus));
-        for sku in existing.into_keys() {
-            self.lock(Key::Stock(location.clone(), sku)).await?;
+        self.ask().await?;
+        let existing: Vec<_> = self.seen(|tables| tables.rows_of(location, skus)).into_keys().collect();
+        for sku in &existing {
+            self.lock(Key::Stock(location.clone(), sku.clone())).await?;
         }
-        Ok(self.seen(|tables| tables.rows_of(location, skus)))
+        let rows = self.seen(|tables| tables.rows_of(location, &existing));
+        self.done(rows)
     }
 
     async fn rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        self.weather.statement().await?;
-        Ok(self.seen(|tables| tables.rows_of(location, skus)))
+        self.ask().await?;
+        let rows = self.seen(|tables| tables.rows_of(location, skus));
+        self.done(rows)
     }
 
     async fn settlements(
@@ -351,8 +398,9 @@ impl Transaction for MemoryTransaction {
         location: &Location,
         ids: &[ReservationId],
     ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
-        self.weather.statement().await?;
-        Ok(self.seen(|tables| tables.settlements_of(location, ids)))
+        self.ask().await?;
+        let settled = self.seen(|tables| tables.settlements_of(location, ids));
+        self.done(settled)
     }
 
     async fn change_made(
@@ -360,14 +408,16 @@ impl Transaction for MemoryTransaction {
         location: &Location,
         request_id: &RequestId,
     ) -> Result<Option<String>, LedgerError> {
-        self.weather.statement().await?;
+        self.ask().await?;
         let key = (location.clone(), request_id.clone(), 0);
-        Ok(self.server.look(|tables| tables.movements.get(&key).map(|movement| movement.fingerprint.clone())))
+        let made = self.server.look(|tables| tables.movements.get(&key).map(|movement| movement.fingerprint.clone()));
+        self.done(made)
     }
 
     async fn now_micros(&mut self) -> Result<i64, LedgerError> {
-        self.weather.statement().await?;
-        Ok(self.weather.now_micros())
+        self.ask().await?;
+        let now_micros = self.weather.now_micros();
+        self.done(now_micros)
     }
 
     async fn insert_settlements(
@@ -376,12 +426,12 @@ impl Transaction for MemoryTransaction {
         settlements: &[&Settlement],
         rows: &BTreeMap<Sku, StockRow>,
     ) -> Result<(), LedgerError> {
-        self.weather.statement().await?;
+        self.ask().await?;
         for settlement in settlements {
             self.lock(Key::Settlement(location.clone(), settlement.id.clone())).await?;
             let key = (location.clone(), settlement.id.clone());
             if self.exists(|tables| tables.settlements.get(&key)) {
-                return Err(failed(Failure::Collision, "duplicate settlement"));
+                return self.fail(failed(Failure::Collision, "duplicate settlement"));
             }
             for sku in settlement.lines.skus() {
                 let version = rows.get(sku).map_or(0, |row| row.version);
@@ -389,26 +439,34 @@ impl Transaction for MemoryTransaction {
             }
             self.own.settlements.insert(key, (*settlement).clone());
         }
-        Ok(())
+        self.done(())
     }
 
     async fn insert_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        self.weather.statement().await?;
+        self.ask().await?;
         for (sku, row) in rows {
             let key = (location.clone(), (*sku).clone());
             self.lock(Key::Stock(key.0.clone(), key.1.clone())).await?;
             if self.exists(|tables| tables.stock.get(&key)) {
-                return Err(failed(Failure::Collision, "duplicate row"));
+                return self.fail(failed(Failure::Collision, "duplicate row"));
             }
             self.own.stock.insert(key, **row);
         }
-        Ok(())
+        self.done(())
     }
 
     async fn update_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        self.weather.statement().await?;
-        self.own.stock.extend(rows.iter().map(|(sku, row)| ((location.clone(), (*sku).clone()), **row)));
-        Ok(())
+        self.ask().await?;
+        for (sku, row) in rows {
+            let key = (location.clone(), (*sku).clone());
+            assert!(self.exists(|tables| tables.stock.get(&key)), "{sku} is updated and not there");
+            let lock = self.server.state().locks.get(&Key::Stock(key.0.clone(), key.1.clone())).copied();
+            // Whose connection was given up is told so when it commits.
+            let is_mine = lock == Some(self.number) || !self.server.state().open.contains_key(&self.number);
+            assert!(is_mine, "{sku} is updated and not locked");
+            self.own.stock.insert(key, **row);
+        }
+        self.done(())
     }
 
     async fn insert_movements(
@@ -419,21 +477,22 @@ impl Transaction for MemoryTransaction {
         _reason: &str,
         moved: &[Moved],
     ) -> Result<(), LedgerError> {
-        self.weather.statement().await?;
+        self.ask().await?;
         self.lock(Key::Movement(location.clone(), request_id.clone())).await?;
         let first = (location.clone(), request_id.clone(), 0);
         if self.exists(|tables| tables.movements.get(&first)) {
-            return Err(failed(Failure::Collision, "duplicate movement"));
+            return self.fail(failed(Failure::Collision, "duplicate movement"));
         }
         for (position, moved) in moved.iter().enumerate() {
             let movement = Movement { moved: moved.clone(), fingerprint: fingerprint.into() };
             self.own.movements.insert((location.clone(), request_id.clone(), position), movement);
         }
-        Ok(())
+        self.done(())
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
-        self.weather.statement().await?;
+        self.ask().await?;
+        self.is_asked = false;
         let lost = || failed(Failure::Connection, "the connection was lost");
         match self.weather.commit() {
             CommitFate::Lost => Err(lost()),
