@@ -1,14 +1,18 @@
-//! A database that is slow at one place, or away. Only MySQL: SQLite has one writer and is never away.
+//! A database that is slow at one place, or away. Not SQLite: it has one writer and is never away.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures::future::join;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
+use stockhold::ledger::database::Failure;
+
 use super::*;
 use crate::support::client::Caller;
 use crate::support::eventually;
+use crate::support::memory_database::{Calm, CommitFate, MemoryDatabase, Weather, failed};
 use crate::support::road::Road;
 use crate::support::server::Instance;
 
@@ -210,4 +214,43 @@ async fn a_location_outlives_a_batch_that_panicked() {
     caller.reserve("r", &[("a", 1)]).await.expect("held");
     assert!(caller.confirm("r").await.is_err(), "its batch is lost");
     caller.confirm("r").await.expect("the next one is not");
+}
+
+/// A database that is away until it is told otherwise.
+#[derive(Default)]
+struct Away(AtomicBool);
+
+#[async_trait::async_trait]
+impl Weather for Away {
+    async fn connect(&self) -> Result<(), LedgerError> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(failed(Failure::NoConnection, "away")),
+            false => Ok(()),
+        }
+    }
+
+    async fn statement(&self) -> Result<(), LedgerError> {
+        self.connect().await
+    }
+
+    fn commit(&self) -> CommitFate {
+        CommitFate::Done
+    }
+
+    fn now_micros(&self) -> i64 {
+        Calm.now_micros()
+    }
+}
+
+/// Found by the simulation: long after an absence the first of many confirms was committed, and the others were told that the database is away.
+#[tokio::test]
+async fn an_absence_that_is_over_is_learnt_from_whatever_the_database_answers() {
+    let weather = Arc::new(Away::default());
+    let ledger = Ledger::over(Arc::new(MemoryDatabase::new(Arc::default(), 0, weather.clone())), 100, 1);
+    weather.0.store(true, Ordering::Relaxed);
+    settle(&ledger, "r", Intent::Cancel).await.expect_err("it is away");
+    weather.0.store(false, Ordering::Relaxed);
+    ledger.locations().await.expect("it is back");
+    let all = together((0..4).map(async |number| settle(&ledger, &format!("r{number}"), Intent::Cancel).await.is_ok()));
+    assert_eq!(all.await, [true; 4]);
 }
