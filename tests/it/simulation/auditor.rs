@@ -48,8 +48,10 @@ pub(crate) struct Order {
 pub(crate) struct Told {
     /// Held until then, by the clock of the holds' store.
     pub(crate) held_until_ms: Option<u64>,
-    /// The losses of the holds' store before that was told.
+    /// The losses of the holds' store before the request that was answered so went out: a later one may have taken it.
     losses: usize,
+    /// Where this is what a request found when it went out: the losses up to then.
+    losses_when_sent: usize,
     /// The final word: `Confirmed`, `Cancelled` or `Rejected`.
     pub(crate) end: Option<State>,
 }
@@ -100,6 +102,7 @@ impl Order {
 pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
     world.event("request", &(order, request));
     world.audit(|auditor| {
+        let losses = auditor.losses;
         let order = &mut auditor.orders[order];
         match request {
             Request::Confirm { .. } => order.sent_confirms += 1,
@@ -107,7 +110,7 @@ pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
             Request::Extend { expire_ms, .. } => order.sent_expire_ms.push(*expire_ms),
             Request::Reserve { .. } | Request::Get => {}
         }
-        order.told.clone()
+        Told { losses_when_sent: losses, ..order.told.clone() }
     })
 }
 
@@ -207,15 +210,18 @@ fn held(world: &World, number: usize, request: &Request, before: &Told, answer: 
         if at_first_ms != Some(expire_ms) && !order.sent_expire_ms.contains(&expire_ms) {
             return Err("nobody asked for that expire time".into());
         }
-        let losses = auditor.losses;
-        if before.losses == losses && before.held_until_ms > Some(expire_ms) && !world.profile.forgets {
+        let losses = before.losses_when_sent;
+        let nothing_was_lost = before.losses == losses && losses == auditor.losses && !world.profile.forgets;
+        if nothing_was_lost && before.held_until_ms > Some(expire_ms) {
             return Err("it had been told to be held for longer".into());
         }
         let told = &mut auditor.orders[number].told;
-        if told.losses != losses {
-            *told = Told { held_until_ms: None, losses, end: told.end };
+        if told.losses < losses {
+            (told.held_until_ms, told.losses) = (None, losses);
         }
-        told.held_until_ms = told.held_until_ms.max(Some(expire_ms));
+        if told.losses == losses {
+            told.held_until_ms = told.held_until_ms.max(Some(expire_ms));
+        }
         if answer.lines != auditor.orders[number].lines {
             return Err(format!("other lines: {:?}", answer.lines));
         }
