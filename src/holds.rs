@@ -153,6 +153,13 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it may write a new live reservation. Only these are refused when the store is full: the others free stock, or settle what was promised.
+    pub fn takes_memory(&self) -> bool {
+        matches!(self, Command::Reserve { .. })
+    }
+}
+
 /// The answer to a [`Command`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {

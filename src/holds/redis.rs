@@ -138,7 +138,7 @@ impl Holds for RedisHolds {
         let now_ms = self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default();
         let mut arguments = vec![now_ms, self.retention_ms.clone()];
         arguments.extend(commands.iter().flat_map(request::write));
-        let script = if commands.iter().any(request::takes_memory) { &self.taking } else { &self.freeing };
+        let script = if commands.iter().any(Command::takes_memory) { &self.taking } else { &self.freeing };
         let value = self.call(script, keys::of(&self.prefix, location), arguments).await?;
         reply::read(&commands, value)
     }

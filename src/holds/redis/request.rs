@@ -64,11 +64,6 @@ pub(super) fn write(command: &Command) -> Vec<String> {
     }
 }
 
-/// Whether a command may write a new live reservation. Only these are refused when Redis is full: the others free stock, or settle what was promised.
-pub(super) fn takes_memory(command: &Command) -> bool {
-    matches!(command, Command::Reserve { .. })
-}
-
 fn args<const N: usize>(name: &str, arguments: [String; N]) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(arguments).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use stockhold::domain::{Lines, Reservation, ReservationId, State};
+use stockhold::domain::{Lines, Location, Reservation, ReservationId, Sku, State};
 use stockhold::service::{Error, LatePolicy};
 
 use super::world::World;
@@ -22,16 +22,22 @@ pub(crate) enum Request {
     Get,
 }
 
+/// Names an order in both stores.
+pub(crate) type Key = (Location, ReservationId);
+
 /// What was asked for one order, and what its callers were told.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    pub(crate) id: ReservationId,
+    pub(crate) key: Key,
     /// What every reserve of it asks for, but for those that reuse its id.
     pub(crate) lines: Lines,
     /// What every confirm of it asks for, but for those that contradict.
     pub(crate) part: Option<Lines>,
     /// For how long every reserve of it asks.
     ttl_ms: u64,
+    /// The losses of the holds' store before it was opened: they have not touched it.
+    losses: usize,
+    sent_reserves: usize,
     /// How many confirms went out, but for those that were answered that nothing was done.
     pub(crate) sent_confirms: usize,
     /// The same of cancels.
@@ -50,45 +56,83 @@ pub(crate) struct Told {
     pub(crate) held_until_ms: Option<u64>,
     /// The losses of the holds' store before the request that was answered so went out: a later one may have taken it.
     losses: usize,
-    /// Where this is what a request found when it went out: the losses up to then.
-    losses_when_sent: usize,
     /// The final word: `Confirmed`, `Cancelled` or `Rejected`.
     pub(crate) end: Option<State>,
 }
 
-#[derive(Default)]
+/// What a request found when it went out.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    pub(crate) told: Told,
+    losses: usize,
+    holds_failures: usize,
+    ledger_is_away: bool,
+}
+
+#[derive(Clone)]
 pub(crate) struct Auditor {
     pub(crate) orders: Vec<Order>,
+    /// Ended reservations are forgotten at any time.
+    forgets: bool,
     /// How often the holds' store lost something.
     pub(crate) losses: usize,
-    /// Supply fell below what was held.
-    pub(crate) supply_fell: bool,
+    /// Of these there may have been less than was held, at some time.
+    pub(crate) fell: BTreeSet<(Location, Sku)>,
     /// Holds that a confirm began with, by order, and the losses before.
-    pub(crate) begun: Vec<(ReservationId, Lines, usize)>,
+    pub(crate) begun: Vec<(Key, Lines, usize)>,
     /// Reservations whose stock was gone when they were to be confirmed.
-    pub(crate) short: BTreeSet<ReservationId>,
+    pub(crate) short: BTreeSet<Key>,
     /// Cancels that the holds' store accepted, and the losses before.
-    pub(crate) cancelled: Vec<(ReservationId, usize)>,
+    pub(crate) cancelled: Vec<(Key, usize)>,
 }
 
 impl Auditor {
-    /// Opens the file of a new order, and answers its number.
-    pub(crate) fn open(&mut self, lines: Lines, part: Option<Lines>, ttl_ms: u64) -> usize {
-        let id = id(&format!("order-{}", self.orders.len()));
-        let (sent_confirms, sent_cancels) = (0, 0);
+    pub(crate) fn new(forgets: bool) -> Self {
+        let (orders, losses, fell) = (Vec::new(), 0, BTreeSet::new());
+        let (begun, short, cancelled) = (Vec::new(), BTreeSet::new(), Vec::new());
+        Self { orders, forgets, losses, fell, begun, short, cancelled }
+    }
+
+    /// Opens the file of a new order, and answers its number. Locations use the same ids.
+    pub(crate) fn open(&mut self, location: &Location, lines: Lines, part: Option<Lines>, ttl_ms: u64) -> usize {
+        let number = self.orders.len();
+        let there = self.orders.iter().filter(|order| order.key.0 == *location).count();
+        let key = (location.clone(), id(&format!("order-{there}")));
+        let (losses, sent_reserves, sent_confirms, sent_cancels) = (self.losses, 0, 0, 0);
         let (sent_expire_ms, told, accepted) = (Vec::new(), Told::default(), Vec::new());
         self.orders.push(Order {
-            id,
+            key,
             lines,
             part,
             ttl_ms,
+            losses,
+            sent_reserves,
             sent_confirms,
             sent_cancels,
             sent_expire_ms,
             told,
             accepted,
         });
-        self.orders.len() - 1
+        number
+    }
+
+    pub(crate) fn order(&self, location: &Location, id: &ReservationId) -> Option<&Order> {
+        self.orders.iter().find(|order| order.key.0 == *location && order.key.1 == *id)
+    }
+
+    /// Whether the holds' store has forgotten anything.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.forgets || self.losses > 0
+    }
+
+    /// Whether it may have forgotten how this order ended: it may be held once more, until its deadline, and will not be deducted twice.
+    pub(crate) fn may_have_forgotten(&self, order: &Order) -> bool {
+        self.forgets || self.losses > order.losses
+    }
+
+    /// Whether the ledger may refuse these lines although they were held.
+    pub(crate) fn may_lack(&self, location: &Location, lines: &Lines) -> bool {
+        self.losses > 0 || lines.skus().any(|sku| self.fell.contains(&(location.clone(), sku.clone())))
     }
 }
 
@@ -99,8 +143,9 @@ impl Order {
 }
 
 /// Notes that a request goes out; answers what had been told before.
-pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
+pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Before {
     world.event("request", &(order, request));
+    let (holds_failures, ledger_is_away) = (world.holds_failures(), world.storm().ledger_is_away());
     world.audit(|auditor| {
         let losses = auditor.losses;
         let order = &mut auditor.orders[order];
@@ -108,9 +153,10 @@ pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Told {
             Request::Confirm { .. } => order.sent_confirms += 1,
             Request::Cancel => order.sent_cancels += 1,
             Request::Extend { expire_ms, .. } => order.sent_expire_ms.push(*expire_ms),
-            Request::Reserve { .. } | Request::Get => {}
+            Request::Reserve { .. } => order.sent_reserves += 1,
+            Request::Get => {}
         }
-        Told { losses_when_sent: losses, ..order.told.clone() }
+        Before { told: order.told.clone(), losses, holds_failures, ledger_is_away }
     })
 }
 
@@ -119,7 +165,7 @@ pub(crate) fn told(
     world: &World,
     number: usize,
     request: &Request,
-    before: &Told,
+    before: &Before,
     answer: &Result<Reservation, Error>,
 ) {
     let word = match answer {
@@ -130,14 +176,22 @@ pub(crate) fn told(
     world.event("answer", &(number, request, &word));
     let wrong = match answer {
         Ok(reservation) => accepted(world, number, request, before, reservation),
-        Err(Error::Refused(refusal)) => refused(world, number, request, before, name_of(refusal)),
+        Err(Error::Refused(refusal)) => refused(world, number, request, &before.told, name_of(refusal)),
         Err(Error::Internal(cause)) => Err(format!("a bug: {cause:?}")),
-        Err(Error::Unavailable(_) | Error::Overloaded) => {
+        Err(Error::Overloaded) if matches!(request, Request::Confirm { .. } | Request::Cancel) => {
             nothing_was_done(world, number, request);
             Ok(())
         }
-        Err(Error::OutcomeUnknown(_)) => Ok(()),
+        Err(Error::Unavailable(_) | Error::Overloaded) => {
+            nothing_was_done(world, number, request);
+            goes_on(world, number, request, before)
+        }
+        Err(Error::OutcomeUnknown(_)) => goes_on(world, number, request, before),
     };
+    let needs_no_ledger = matches!(request, Request::Reserve { .. } | Request::Extend { .. });
+    if answer.is_ok() && needs_no_ledger && before.ledger_is_away && world.storm().ledger_is_away() {
+        world.event("went on without the ledger", &number);
+    }
     if answer.is_ok() {
         world.audit(|auditor| auditor.orders[number].accepted.push(request.clone()));
     }
@@ -158,9 +212,45 @@ fn nothing_was_done(world: &World, number: usize, request: &Request) {
 
 type Judgement = Result<(), String>;
 
-fn accepted(world: &World, number: usize, request: &Request, before: &Told, answer: &Reservation) -> Judgement {
-    let order = world.audit(|auditor| auditor.orders[number].clone());
-    if answer.id != order.id {
+/// Section 8 of the design: what needs nothing but the holds' store is answered as long as that answers, and a cancel frees the units at once.
+fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> Judgement {
+    let (order, forgets) = world.audit(|auditor| {
+        let order = auditor.orders[number].clone();
+        (order.clone(), auditor.may_have_forgotten(&order))
+    });
+    if before.holds_failures != world.holds_failures() || forgets {
+        return Ok(());
+    }
+    let (location, id) = &order.key;
+    match request {
+        Request::Cancel => world.holds.look(|holds| {
+            let record = holds.get(location).and_then(|holds| holds.records.get(id));
+            match record.map(|record| record.state) {
+                Some(State::Held) => Err("its units are still held".into()),
+                _ => Ok(()),
+            }
+        }),
+        // What may have ended takes the ledger's word.
+        _ if order.sent_confirms + order.sent_cancels > 0 => Ok(()),
+        // An emptied store asks the ledger what there is.
+        Request::Reserve { .. } if order.sent_reserves == 1 && before.losses == 0 => {
+            Err("only the ledger is away".into())
+        }
+        Request::Reserve { .. } | Request::Extend { .. } | Request::Get
+            if is_surely_known(world, number, &before.told) =>
+        {
+            Err("only the ledger is away, and it is held".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn accepted(world: &World, number: usize, request: &Request, before: &Before, answer: &Reservation) -> Judgement {
+    let (order, forgets) = world.audit(|auditor| {
+        let order = auditor.orders[number].clone();
+        (order.clone(), auditor.may_have_forgotten(&order))
+    });
+    if answer.id != order.key.1 {
         return Err("another reservation".into());
     }
     match (request, answer.state) {
@@ -177,9 +267,9 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
         | (Request::Get, State::Expired) => {}
         (_, state) => return Err(format!("{state:?} is no answer to it")),
     }
-    if let Some(end) = before.end
+    if let Some(end) = before.told.end
         && answer.state != end
-        && !(answer.state.is_live() && may_have_forgotten(world))
+        && !(answer.state.is_live() && forgets)
         // Also true, and all that is known while the ledger is away.
         && (end, answer.state) != (State::Confirmed, State::Confirming)
     {
@@ -193,11 +283,11 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Told, answ
         State::Confirming if order.sent_confirms > 0 => Ok(()),
         State::Confirming => Err("nobody confirmed".into()),
         State::Confirmed | State::Cancelled | State::Rejected => ended(world, number, answer.state),
-        State::Expired => expired(world, number, before),
+        State::Expired => expired(world, number, &before.told),
     }
 }
 
-fn held(world: &World, number: usize, request: &Request, before: &Told, answer: &Reservation) -> Judgement {
+fn held(world: &World, number: usize, request: &Request, before: &Before, answer: &Reservation) -> Judgement {
     let Some(expire_ms) = answer.expire_ms else { return Err("without an expire time".into()) };
     if let Request::Extend { expire_ms: wanted, .. } = request
         && expire_ms < *wanted
@@ -210,9 +300,9 @@ fn held(world: &World, number: usize, request: &Request, before: &Told, answer: 
         if at_first_ms != Some(expire_ms) && !order.sent_expire_ms.contains(&expire_ms) {
             return Err("nobody asked for that expire time".into());
         }
-        let losses = before.losses_when_sent;
-        let nothing_was_lost = before.losses == losses && losses == auditor.losses && !world.profile.forgets;
-        if nothing_was_lost && before.held_until_ms > Some(expire_ms) {
+        let losses = before.losses;
+        let nothing_was_lost = before.told.losses == losses && losses == auditor.losses && !auditor.forgets;
+        if nothing_was_lost && before.told.held_until_ms > Some(expire_ms) {
             return Err("it had been told to be held for longer".into());
         }
         let told = &mut auditor.orders[number].told;
@@ -231,7 +321,7 @@ fn held(world: &World, number: usize, request: &Request, before: &Told, answer: 
 
 /// A final word. It must be one that somebody asked for, and the only one.
 fn ended(world: &World, number: usize, end: State) -> Judgement {
-    let key = (world.location.clone(), world.audit(|auditor| auditor.orders[number].id.clone()));
+    let key = world.audit(|auditor| auditor.orders[number].key.clone());
     let settled = world.server.look(|tables| tables.settlements.get(&key).map(|settlement| settlement.outcome.into()));
     if settled != Some(end) {
         return Err(format!("the ledger has {settled:?}"));
@@ -240,7 +330,6 @@ fn ended(world: &World, number: usize, end: State) -> Judgement {
         let order = &mut auditor.orders[number];
         let possible = match end {
             State::Cancelled => order.sent_cancels > 0,
-            State::Confirmed => order.sent_confirms > 0,
             _ => order.sent_confirms > 0,
         };
         match order.told.end {
@@ -249,11 +338,6 @@ fn ended(world: &World, number: usize, end: State) -> Judgement {
         }
         if possible { Ok(()) } else { Err("nobody can have asked for it".into()) }
     })
-}
-
-/// Whether a reservation that ended may be held once more: until its deadline, and it will not be deducted twice.
-pub(crate) fn may_have_forgotten(world: &World) -> bool {
-    world.profile.forgets || world.audit(|auditor| auditor.losses > 0)
 }
 
 /// Whether an order that was told to be held still is, or has an end that is remembered.
@@ -275,10 +359,10 @@ fn expired(world: &World, number: usize, before: &Told) -> Judgement {
 }
 
 fn refused(world: &World, number: usize, request: &Request, before: &Told, refusal: &'static str) -> Judgement {
-    let order = world.audit(|auditor| auditor.orders[number].clone());
-    let still_known = before.held_until_ms.is_some()
-        && before.losses == world.audit(|auditor| auditor.losses)
-        && !world.profile.forgets;
+    let auditor = world.audit(|auditor| auditor.clone());
+    let order = &auditor.orders[number];
+    let (location, _) = &order.key;
+    let still_known = before.held_until_ms.is_some() && before.losses == auditor.losses && !auditor.forgets;
     match (refusal, request) {
         ("cancelled", _) => ended(world, number, State::Cancelled),
         ("confirmed", Request::Cancel | Request::Extend { .. }) => ended(world, number, State::Confirmed),
@@ -298,7 +382,7 @@ fn refused(world: &World, number: usize, request: &Request, before: &Told, refus
         }
         ("short", Request::Reserve { .. } | Request::Extend { late: LatePolicy::Reacquire, .. }) => {
             match (before.end, is_surely_known(world, number, before)) {
-                (Some(end), _) if !may_have_forgotten(world) => Err(format!("{end:?} had been told")),
+                (Some(end), _) if !auditor.may_have_forgotten(order) => Err(format!("{end:?} had been told")),
                 (None, true) => Err("it is held".into()),
                 _ => Ok(()),
             }
@@ -308,7 +392,7 @@ fn refused(world: &World, number: usize, request: &Request, before: &Told, refus
         (
             "retired",
             Request::Reserve { .. } | Request::Confirm { late: LatePolicy::Reacquire, .. } | Request::Extend { .. },
-        ) if world.audit(|auditor| auditor.supply_fell) => Ok(()),
+        ) if order.lines.skus().any(|sku| auditor.fell.contains(&(location.clone(), sku.clone()))) => Ok(()),
         _ => Err("it cannot be refused so".into()),
     }
 }

@@ -119,7 +119,7 @@ async fn effect(world: &World, location: &Location, commands: Vec<Command>) -> R
     let asked = commands.clone();
     let replies = world.holds.apply(location, commands).await?;
     for (command, reply) in asked.iter().zip(&replies) {
-        invariants::after_step(world, command, reply);
+        invariants::after_step(world, location, command, reply);
     }
     Ok(replies)
 }
@@ -127,11 +127,20 @@ async fn effect(world: &World, location: &Location, commands: Vec<Command>) -> R
 #[async_trait]
 impl Holds for Link {
     async fn apply(&self, location: &Location, mut commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
-        let unknown = || Err(HoldsError::OutcomeUnknown("the simulation".into()));
-        let unavailable = || Err(HoldsError::Unavailable("the simulation".into()));
+        let fails = |error| {
+            self.world.holds_failed();
+            Err(error)
+        };
+        let unknown = || fails(HoldsError::OutcomeUnknown("the simulation".into()));
+        let unavailable = || fails(HoldsError::Unavailable("the simulation".into()));
         self.way().await;
-        if self.world.storm().holds_away {
+        let storm = self.world.storm();
+        if storm.holds_are_away() {
             return unavailable();
+        }
+        if storm.holds_are_full() && commands.iter().any(Command::takes_memory) {
+            self.count("holds full");
+            return fails(HoldsError::Full);
         }
         if self.world.strikes() {
             match self.world.draw(|rng| rng.u32(0..5)) {
@@ -179,7 +188,7 @@ impl Weather for Link {
     async fn connect(&self) -> Result<(), LedgerError> {
         self.way().await;
         let storm = self.world.storm();
-        if storm.ledger_away {
+        if storm.ledger_is_away() {
             if !storm.ledger_refuses {
                 // As long as the pool waits for a connection.
                 sleep(Duration::from_secs(3)).await;
@@ -192,7 +201,7 @@ impl Weather for Link {
     async fn statement(&self) -> Result<(), LedgerError> {
         self.way().await;
         let storm = self.world.storm();
-        if storm.ledger_away {
+        if storm.ledger_is_away() {
             return Err(failed(Failure::Connection, "the simulation"));
         }
         if self.world.strikes() {

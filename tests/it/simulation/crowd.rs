@@ -21,7 +21,10 @@ pub(crate) async fn come_and_go(network: &Arc<Network>) {
     let world = &network.world;
     let open = |units| {
         let lines = lines(&[(SKU, units)]);
-        (world.audit(|auditor| auditor.open(lines.clone(), None, TTL_MS)), Request::Reserve { lines, ttl_ms: TTL_MS })
+        (
+            world.audit(|auditor| auditor.open(&world.locations[0], lines.clone(), None, TTL_MS)),
+            Request::Reserve { lines, ttl_ms: TTL_MS },
+        )
     };
     let crowd: Vec<_> = (0..UNITS).map(|_| open(1)).collect();
     join_all(crowd.iter().map(|(order, request)| network.call(*order, request))).await;

@@ -1,10 +1,9 @@
 //! What goes wrong on the large scale, one thing after the other, some at the same time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use stockhold::holds::embedded::Snapshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::network::Network;
 
@@ -16,7 +15,7 @@ pub(crate) async fn rage(network: &Arc<Network>) {
     let mut older: Option<Snapshot> = None;
     while Instant::now() < until {
         sleep(world.ms(50..=4000)).await;
-        match world.draw(|rng| rng.u32(0..10)) {
+        match world.draw(|rng| rng.u32(0..11)) {
             0..3 => {
                 let instances = network.instances();
                 let place = world.draw(|rng| rng.usize(0..instances.len()));
@@ -36,22 +35,15 @@ pub(crate) async fn rage(network: &Arc<Network>) {
             }
             3 => {
                 world.event("holds away", &());
-                world.change_storm(|storm| storm.holds_away = true);
-                let (network, after) = (Arc::clone(network), world.ms(10..=5000));
-                tokio::spawn(async move {
-                    sleep(after).await;
-                    network.world.change_storm(|storm| storm.holds_away = false);
-                });
+                let until = Instant::now() + world.ms(10..=5000);
+                world.change_storm(|storm| storm.holds_away_until = storm.holds_away_until.max(until));
             }
             4 => {
                 let (refuses, long) = (world.one_in(2), world.one_in(6));
                 world.event("ledger away", &(refuses, long));
-                world.change_storm(|storm| (storm.ledger_away, storm.ledger_refuses) = (true, refuses));
-                let after = if long { world.ms(60_000..=180_000) } else { world.ms(10..=8000) };
-                let network = Arc::clone(network);
-                tokio::spawn(async move {
-                    sleep(after).await;
-                    network.world.change_storm(|storm| storm.ledger_away = false);
+                let until = Instant::now() + if long { world.ms(60_000..=180_000) } else { world.ms(10..=8000) };
+                world.change_storm(|storm| {
+                    (storm.ledger_away_until, storm.ledger_refuses) = (storm.ledger_away_until.max(until), refuses);
                 });
             }
             5 => older = Some(world.holds.snapshot()),
@@ -62,7 +54,8 @@ pub(crate) async fn rage(network: &Arc<Network>) {
                 world.holds.restore(snapshot.unwrap_or_default());
             }
             7 if world.profile.clocks_jump => {
-                let ms = world.draw(|rng| rng.i64(-20_000..=20_000));
+                let most_ms = if world.one_in(4) { 600_000 } else { 20_000 };
+                let ms = world.draw(|rng| rng.i64(-most_ms..=most_ms));
                 world.event("holds' clock", &ms);
                 world.clock.jump(ms);
             }
@@ -70,6 +63,10 @@ pub(crate) async fn rage(network: &Arc<Network>) {
                 let micros = world.draw(|rng| rng.i64(-60_000_000..=60_000_000));
                 world.event("ledger's clock", &micros);
                 world.jump_ledger_clock(micros);
+            }
+            9 => {
+                let until = Instant::now() + world.ms(10..=5000);
+                world.change_storm(|storm| storm.holds_full_until = storm.holds_full_until.max(until));
             }
             _ => {
                 // A burst in which a call in three fails.
@@ -83,10 +80,9 @@ pub(crate) async fn rage(network: &Arc<Network>) {
     }
     world.event("calm", &());
     world.change_storm(|storm| {
-        (storm.holds_away, storm.failing_permille) = (false, 0);
+        let now = Instant::now();
+        (storm.holds_away_until, storm.holds_full_until, storm.failing_permille) = (now, now, 0);
     });
     // What is still away comes back by itself.
-    while world.storm().ledger_away {
-        sleep(Duration::from_millis(500)).await;
-    }
+    sleep_until(world.storm().ledger_away_until).await;
 }

@@ -9,7 +9,7 @@ use stockhold::domain::Reservation;
 use stockhold::service::{Error, Service};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::auditor::{Request, may_have_forgotten, sent, told};
+use super::auditor::{Request, sent, told};
 use super::cluster::Instance;
 use super::invariants;
 use super::world::World;
@@ -115,7 +115,7 @@ impl Network {
                 .collect()
         });
         world.draw(|rng| rng.shuffle(&mut accepted));
-        let (tables, held) = (world.server.tables(), invariants::held(world));
+        let (tables, held) = (world.server.tables(), invariants::held_everywhere(world));
         // Some at a time, so that they share transactions.
         for some in accepted.chunks(4) {
             join_all(some.iter().map(async |(order, request)| {
@@ -132,8 +132,8 @@ impl Network {
             world.violated("I8: repeating what was accepted changed the ledger".into());
         }
         // A repeated reserve may hold once more what the store forgot, and an extend what expired before its clock went back.
-        let forgot = may_have_forgotten(world) || world.profile.clocks_jump;
-        let now_held = invariants::held(world);
+        let forgot = world.audit(|auditor| auditor.has_forgotten()) || world.profile.clocks_jump;
+        let now_held = invariants::held_everywhere(world);
         if !forgot && now_held.iter().any(|(sku, units)| held.get(sku).is_none_or(|before| before < units)) {
             world.violated(format!("I8: repeating what was accepted made held {held:?} to {now_held:?}"));
         }
@@ -164,7 +164,8 @@ impl Network {
     }
 
     async fn run(&self, service: &Service, order: usize, request: &Request) -> Result<Reservation, Error> {
-        let (location, id) = (&self.world.location, self.world.audit(|auditor| auditor.orders[order].id.clone()));
+        let (location, id) = self.world.audit(|auditor| auditor.orders[order].key.clone());
+        let location = &location;
         match request.clone() {
             Request::Reserve { lines, ttl_ms } => {
                 service.reserve(location, id, lines, Duration::from_millis(ttl_ms)).await

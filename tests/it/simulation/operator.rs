@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockhold::domain::Location;
 use stockhold::service::Error;
 use tokio::time::{Instant, sleep};
 
-use super::auditor::may_have_forgotten;
 use super::invariants;
 use super::network::Network;
 use super::world::World;
@@ -29,7 +29,7 @@ pub(crate) async fn look_around(network: &Arc<Network>) {
 }
 
 async fn look(world: &World, instance: &super::cluster::Instance) {
-    let (service, location) = (&instance.service, &world.location);
+    let (service, location) = (&instance.service, world.any_location());
     let error = match world.draw(|rng| rng.u32(0..4)) {
         0 => service.get_stock(location, world.skus.clone()).await.err(),
         1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
@@ -43,10 +43,15 @@ async fn look(world: &World, instance: &super::cluster::Instance) {
 
 /// When all is quiet: what people are told is what there is.
 pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
-    let world = &network.world;
-    let instance = network.any();
-    let (service, location) = (&instance.service, &world.location);
-    let held = invariants::held(world);
+    for location in &network.world.locations {
+        sees_what_there_is_in(network, location).await;
+    }
+}
+
+async fn sees_what_there_is_in(network: &Arc<Network>, location: &Location) {
+    let (world, instance) = (&network.world, network.any());
+    let service = &instance.service;
+    let held = invariants::held(world, location);
     match service.get_stock(location, world.skus.clone()).await {
         Ok(items) => {
             for item in items {
@@ -71,7 +76,7 @@ pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
             break;
         }
     }
-    let live = invariants::live(world);
+    let live = invariants::live(world, location);
     if listed != live {
         world.violated(format!("listed are {listed:?}, live are {live:?}"));
     }
@@ -80,17 +85,19 @@ pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
 /// When all is quiet: reconcile finds nothing where nothing was lost; and where something was, nothing that it cannot repair.
 pub(crate) async fn reconcile(network: &Arc<Network>) {
     let world = &network.world;
-    let mut steady = !may_have_forgotten(world);
-    for instance in network.instances() {
-        match instance.service.reconcile(&world.location, steady).await {
-            Ok(report) if steady && report.finding_count > 0 => {
-                world.violated(format!("reconcile found {:?}", report.findings));
+    for location in &world.locations {
+        let mut steady = !world.audit(|auditor| auditor.has_forgotten());
+        for instance in network.instances() {
+            match instance.service.reconcile(location, steady).await {
+                Ok(report) if steady && report.finding_count > 0 => {
+                    world.violated(format!("reconcile found {:?}", report.findings));
+                }
+                Ok(report) if report.finding_count > report.repaired_count => {
+                    world.violated(format!("reconcile could not repair {:?}", report.findings));
+                }
+                Ok(_) => steady = true,
+                Err(error) => world.violated(format!("reconcile was told {error:?} although all is well")),
             }
-            Ok(report) if report.finding_count > report.repaired_count => {
-                world.violated(format!("reconcile could not repair {:?}", report.findings));
-            }
-            Ok(_) => steady = true,
-            Err(error) => world.violated(format!("reconcile was told {error:?} although all is well")),
         }
     }
     sleep(Duration::from_secs(1)).await;

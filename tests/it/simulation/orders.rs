@@ -64,7 +64,8 @@ pub(crate) async fn run(network: Arc<Network>) {
     let wanted = lines(&wanted);
     let part = matches!(plan, Plan::BuyPart).then(|| one_unit_less(&wanted)).flatten();
     let ttl_ms = world.draw(|rng| if rng.bool() { rng.u64(1_000..=8_000) } else { rng.u64(60_000..=600_000) });
-    let order = world.audit(|auditor| auditor.open(wanted.clone(), part.clone(), ttl_ms));
+    let location = world.any_location();
+    let order = world.audit(|auditor| auditor.open(location, wanted.clone(), part.clone(), ttl_ms));
     world.event("order", &(order, plan, ttl_ms));
     let caller = Caller { network: Arc::clone(&network), order, lines: wanted, part, ttl_ms };
     caller.follow(plan).await;

@@ -1,9 +1,10 @@
-//! Supply: what there is at first, and how it changes meanwhile. Every change is repeated until it is known to be made, so that what there is in the end is known too.
+//! Supply: what there is at first, and how it changes meanwhile. Every change is repeated until it is known to be made, but for those whose maker gives up: nobody but the
+//! sync then tells the holds' store of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use stockhold::domain::{Adjustment, Outcome, RequestId, Sku, StockTarget};
+use stockhold::domain::{Adjustment, Location, RequestId, Sku, StockTarget};
 use stockhold::service::{Error, Service};
 use tokio::time::sleep;
 
@@ -12,121 +13,153 @@ use super::network::Network;
 use super::world::World;
 use crate::support::holds::sku;
 
-/// What the changes of supply that were made come to.
+/// What was changed.
 pub(crate) struct Supply {
-    made: BTreeMap<Sku, i64>,
+    changes: Vec<Change>,
     /// Skus that were counted anew: what that moved depends on what was sold by then.
-    counted: BTreeSet<Sku>,
-    changes: usize,
+    counted: BTreeSet<(Location, Sku)>,
+    /// How much of each sku there was at first.
+    at_first: i64,
+    last_id: usize,
+}
+
+struct Change {
+    location: Location,
+    request_id: RequestId,
+    sku: Sku,
+    delta: i64,
+    /// Else whoever made it gave up, and only the ledger knows.
+    is_made: bool,
 }
 
 impl Supply {
     /// Counts all skus for the first time.
     pub(crate) async fn first(network: &Arc<Network>) -> Self {
         let world = &network.world;
-        let each = if world.profile.is_scarce { 15 } else { 1000 };
-        let mut supply = Self { made: BTreeMap::new(), counted: BTreeSet::new(), changes: 0 };
+        let at_first = if world.profile.is_scarce { 15 } else { 1000 };
         let target = |sku: &Sku| StockTarget {
             sku: sku.clone(),
-            on_hand: each,
+            on_hand: at_first,
             floor: 0,
             retired: false,
             expected_version: None,
         };
         let of_the_crowd = StockTarget { on_hand: crowd::UNITS.into(), ..target(&sku(crowd::SKU)) };
-        supply.set(network, world.skus.iter().map(target).chain([of_the_crowd]).collect()).await;
-        supply.made = world.skus.iter().map(|sku| (sku.clone(), each)).collect();
-        supply
+        let targets: Vec<_> = world.skus.iter().map(target).chain([of_the_crowd]).collect();
+        for location in &world.locations {
+            let request_id = RequestId::parse("first").expect("an id");
+            let set = || network.until_made(false, async |service| set(service, location, &request_id, &targets).await);
+            assert!(set().await, "nobody gives up at first");
+        }
+        Self { changes: Vec::new(), counted: BTreeSet::new(), at_first, last_id: 0 }
     }
 
     /// Goods arrive, some are lost, floors rise, a sku is retired: until the chaos is over.
     pub(crate) async fn change(&mut self, network: &Arc<Network>) {
         let world = &network.world;
-        for _ in 0..world.profile.chaos.as_secs() / 6 {
-            sleep(world.ms(0..=12_000)).await;
-            let sku = world.skus[world.draw(|rng| rng.usize(0..world.skus.len()))].clone();
+        for _ in 0..world.profile.chaos.as_secs() / 5 {
+            sleep(world.ms(0..=10_000)).await;
+            let (location, sku) = (world.any_location().clone(), world.any_sku().clone());
             if !world.profile.supply_falls || world.one_in(2) {
-                self.adjust(network, sku, world.draw(|rng| rng.i64(1..=5))).await;
+                self.adjust(network, location, sku, world.draw(|rng| rng.i64(1..=5))).await;
                 continue;
             }
-            world.audit(|auditor| auditor.supply_fell = true);
+            world.audit(|auditor| auditor.fell.insert((location.clone(), sku.clone())));
             if world.one_in(2) {
-                self.adjust(network, sku, -world.draw(|rng| rng.i64(1..=5))).await;
+                self.adjust(network, location, sku, -world.draw(|rng| rng.i64(1..=5))).await;
                 continue;
             }
             let (on_hand, floor, retired) = world.draw(|rng| (rng.i64(0..=20), rng.i64(-3..=10), rng.u32(0..4) == 0));
-            let target = StockTarget { sku: sku.clone(), on_hand, floor, retired, expected_version: None };
-            self.set(network, vec![target]).await;
-            self.counted.insert(sku);
+            self.counted.insert((location.clone(), sku.clone()));
+            let targets = [StockTarget { sku, on_hand, floor, retired, expected_version: None }];
+            let request_id = self.next_id();
+            network.until_made(true, async |service| set(service, &location, &request_id, &targets).await).await;
         }
     }
 
-    async fn adjust(&mut self, network: &Arc<Network>, sku: Sku, delta: i64) {
-        *self.made.entry(sku.clone()).or_default() += delta;
+    async fn adjust(&mut self, network: &Arc<Network>, location: Location, sku: Sku, delta: i64) {
         let request_id = self.next_id();
-        let location = network.world.location.clone();
-        until_made(network, async |service| {
+        let adjust = async |service: &Service| {
             let adjustments = vec![Adjustment { sku: sku.clone(), delta }];
             service.adjust_stock(&location, request_id.clone(), "simulated".into(), adjustments).await.map(drop)
-        })
-        .await;
-    }
-
-    async fn set(&mut self, network: &Arc<Network>, targets: Vec<StockTarget>) {
-        let request_id = self.next_id();
-        let location = network.world.location.clone();
-        until_made(network, async |service| {
-            service.set_stock(&location, request_id.clone(), targets.clone()).await.map(drop)
-        })
-        .await;
+        };
+        let is_made = network.until_made(true, adjust).await;
+        self.changes.push(Change { location, request_id, sku, delta, is_made });
     }
 
     fn next_id(&mut self) -> RequestId {
-        self.changes += 1;
-        RequestId::parse(&format!("change-{}", self.changes)).expect("an id")
+        self.last_id += 1;
+        RequestId::parse(&format!("change-{}", self.last_id)).expect("an id")
     }
 
     /// What the ledger has must be what was supplied less what was sold. Skus that were counted anew are left to the books.
     pub(crate) fn audit(&self, world: &World) {
-        for (sku, supplied) in self.made.iter().filter(|(sku, _)| !self.counted.contains(sku)) {
-            let (on_hand, sold) = world.server.look(|tables| {
-                let confirmed = tables.settlements.values().filter(|settled| settled.outcome == Outcome::Confirmed);
-                let sold: i64 = confirmed.map(|settled| i64::from(settled.lines.quantity(sku))).sum();
-                (tables.stock.get(&(world.location.clone(), sku.clone())).map(|row| row.on_hand), sold)
+        let all = world.locations.iter().flat_map(|location| world.skus.iter().map(move |sku| (location, sku)));
+        for (location, sku) in all {
+            if self.counted.contains(&(location.clone(), sku.clone())) {
+                continue;
+            }
+            let (on_hand, expected) = world.server.look(|tables| {
+                let is_made = |change: &&Change| {
+                    let key = (location.clone(), change.request_id.clone(), 0);
+                    change.is_made || tables.movements.contains_key(&key)
+                };
+                let of_sku = self.changes.iter().filter(|change| change.location == *location && change.sku == *sku);
+                let supplied = self.at_first + of_sku.filter(is_made).map(|change| change.delta).sum::<i64>();
+                let row = tables.stock.get(&(location.clone(), sku.clone()));
+                (row.map(|row| row.on_hand), supplied - tables.deducted(location, sku))
             });
-            if on_hand != Some(supplied - sold) {
+            if on_hand != Some(expected) {
                 world.violated(format!(
-                    "conservation: {supplied} of {sku} were supplied, {sold} sold, {on_hand:?} are there"
+                    "conservation: of {sku} in {location:?} there should be {expected}, {on_hand:?} are there"
                 ));
             }
         }
     }
 }
 
-async fn until_made(network: &Arc<Network>, change: impl AsyncFn(&Service) -> Result<(), Error>) {
-    loop {
-        let instance = network.any();
-        if instance.is_alive() {
-            let made = tokio::select! {
-                biased;
-                () = instance.death() => None,
-                made = change(&instance.service) => Some(made),
-            };
-            match made {
-                Some(Ok(())) => {
-                    network.world.event("supply changed", &());
-                    // A repeat must change nothing: the audit at the end sees it.
-                    if !network.world.one_in(5) {
-                        return;
+async fn set(
+    service: &Service,
+    location: &Location,
+    request_id: &RequestId,
+    targets: &[StockTarget],
+) -> Result<(), Error> {
+    service.set_stock(location, request_id.clone(), targets.to_vec()).await.map(drop)
+}
+
+impl Network {
+    /// Repeats a change of supply until it is made; false if whoever makes it gives up before.
+    async fn until_made(&self, may_give_up: bool, change: impl AsyncFn(&Service) -> Result<(), Error>) -> bool {
+        let mut is_made = false;
+        loop {
+            let instance = self.any();
+            if instance.is_alive() {
+                let made = tokio::select! {
+                    biased;
+                    () = instance.death() => None,
+                    made = change(&instance.service) => Some(made),
+                };
+                match made {
+                    Some(Ok(())) => {
+                        self.world.event("supply changed", &());
+                        is_made = true;
+                        // A repeat must change nothing: the audit at the end sees it.
+                        if !self.world.one_in(5) {
+                            return true;
+                        }
                     }
+                    Some(Err(error @ (Error::Refused(_) | Error::Internal(_)))) => {
+                        self.world.violated(format!("a change of supply was answered {error:?}"));
+                        return is_made;
+                    }
+                    Some(Err(_)) | None => {}
                 }
-                Some(Err(error @ (Error::Refused(_) | Error::Internal(_)))) => {
-                    network.world.violated(format!("a change of supply was answered {error:?}"));
-                    return;
-                }
-                Some(Err(_)) | None => {}
             }
+            if may_give_up && self.world.one_in(4) {
+                self.world.event("supplier gave up", &());
+                return is_made;
+            }
+            sleep(self.world.ms(10..=1000)).await;
         }
-        sleep(network.world.ms(10..=1000)).await;
     }
 }

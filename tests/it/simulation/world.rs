@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,23 +68,40 @@ impl Profile {
 }
 
 /// The weather of the stores, as the nemesis makes it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Storm {
-    pub(crate) holds_away: bool,
-    pub(crate) ledger_away: bool,
+    pub(crate) holds_away_until: Instant,
+    pub(crate) holds_full_until: Instant,
+    pub(crate) ledger_away_until: Instant,
     /// Who connects to a ledger that is away is told so at once, or waits in vain.
     pub(crate) ledger_refuses: bool,
     pub(crate) failing_permille: u32,
 }
 
+impl Storm {
+    pub(crate) fn holds_are_away(&self) -> bool {
+        Instant::now() < self.holds_away_until
+    }
+
+    pub(crate) fn holds_are_full(&self) -> bool {
+        Instant::now() < self.holds_full_until
+    }
+
+    pub(crate) fn ledger_is_away(&self) -> bool {
+        Instant::now() < self.ledger_away_until
+    }
+}
+
 pub(crate) struct World {
     pub(crate) profile: Profile,
-    pub(crate) location: Location,
+    pub(crate) locations: [Location; 2],
     pub(crate) skus: Vec<Sku>,
     pub(crate) holds: Arc<EmbeddedHolds>,
     pub(crate) server: Arc<Server>,
     pub(crate) clock: Arc<HoldsClock>,
     pub(crate) auditor: Mutex<Auditor>,
+    /// How many calls of the holds' store failed.
+    holds_failures: AtomicUsize,
     ledger_skew_micros: AtomicI64,
     begun: Instant,
     rng: Mutex<Rng>,
@@ -140,14 +157,21 @@ impl World {
         let told = Arc::clone(&clock);
         let holds = EmbeddedHolds::new(retention, Arc::new(move || told.now_ms()));
         let record = Record { is_shown, ..Record::default() };
-        let storm = Storm { failing_permille: profile.failing_permille, ..Storm::default() };
+        let storm = Storm {
+            holds_away_until: begun,
+            holds_full_until: begun,
+            ledger_away_until: begun,
+            ledger_refuses: false,
+            failing_permille: profile.failing_permille,
+        };
         let world = Arc::new(Self {
-            location: location("sim"),
+            locations: ["east", "west"].map(location),
             skus: ["a", "b", "c", "d"].map(sku).into(),
             holds: Arc::new(holds),
             server: Arc::default(),
             clock,
-            auditor: Mutex::new(Auditor::default()),
+            auditor: Mutex::new(Auditor::new(profile.forgets)),
+            holds_failures: AtomicUsize::new(0),
             ledger_skew_micros: AtomicI64::new(0),
             begun,
             rng: Mutex::new(rng),
@@ -163,6 +187,14 @@ impl World {
 
     pub(crate) fn draw<T>(&self, from: impl FnOnce(&mut Rng) -> T) -> T {
         from(&mut lock(&self.rng))
+    }
+
+    pub(crate) fn any_location(&self) -> &Location {
+        &self.locations[self.draw(|rng| rng.usize(0..self.locations.len()))]
+    }
+
+    pub(crate) fn any_sku(&self) -> &Sku {
+        &self.skus[self.draw(|rng| rng.usize(0..self.skus.len()))]
     }
 
     pub(crate) fn one_in(&self, n: u32) -> bool {
@@ -197,6 +229,14 @@ impl World {
 
     pub(crate) fn change_storm(&self, change: impl FnOnce(&mut Storm)) {
         change(&mut lock(&self.storm));
+    }
+
+    pub(crate) fn holds_failed(&self) {
+        self.holds_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds_failures(&self) -> usize {
+        self.holds_failures.load(Ordering::Relaxed)
     }
 
     pub(crate) fn ledger_now_micros(&self) -> i64 {

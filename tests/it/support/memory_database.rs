@@ -67,9 +67,15 @@ struct State {
 pub(crate) struct Tables {
     pub(crate) stock: BTreeMap<(Location, Sku), StockRow>,
     pub(crate) settlements: BTreeMap<(Location, ReservationId), Settlement>,
-    /// The version that the row got.
-    pub(crate) deductions: BTreeMap<(Location, ReservationId, Sku), i64>,
+    pub(crate) deductions: BTreeMap<(Location, ReservationId, Sku), Deduction>,
     pub(crate) movements: BTreeMap<(Location, RequestId, usize), Movement>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deduction {
+    pub(crate) quantity: u32,
+    /// The version that the row got.
+    pub(crate) version: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,17 +154,19 @@ impl Tables {
         ids.iter().filter_map(settled).collect()
     }
 
+    /// How many units were sold.
+    pub(crate) fn deducted(&self, location: &Location, sku: &Sku) -> i64 {
+        let of_sku = self.deductions.iter().filter(|((l, _, s), _)| l == location && s == sku);
+        of_sku.map(|(_, deduction)| i64::from(deduction.quantity)).sum()
+    }
+
     pub(crate) fn book(&self, location: &Location, sku: &Sku) -> Book {
         let moved = self.movements.iter().filter(|((l, ..), _)| l == location).map(|(_, movement)| &movement.moved);
-        let deducted = self.deductions.keys().filter(|(l, _, s)| l == location && s == sku);
-        let quantity = |(l, id, s): &(Location, ReservationId, Sku)| {
-            self.settlements.get(&(l.clone(), id.clone())).map_or(0, |settled| i64::from(settled.lines.quantity(s)))
-        };
         Book {
             sku: sku.clone(),
             on_hand: self.stock.get(&(location.clone(), sku.clone())).map_or(0, |row| row.on_hand),
             moved: moved.filter(|moved| moved.sku == *sku).map(|moved| moved.delta).sum(),
-            deducted: deducted.map(quantity).sum(),
+            deducted: self.deducted(location, sku),
         }
     }
 }
@@ -433,9 +441,10 @@ impl Transaction for MemoryTransaction {
             if self.exists(|tables| tables.settlements.get(&key)) {
                 return self.fail(failed(Failure::Collision, "duplicate settlement"));
             }
-            for sku in settlement.lines.skus() {
-                let version = rows.get(sku).map_or(0, |row| row.version);
-                self.own.deductions.insert((location.clone(), settlement.id.clone(), sku.clone()), version);
+            for line in settlement.lines.iter() {
+                let version = rows.get(&line.sku).map_or(0, |row| row.version);
+                let deduction = Deduction { quantity: line.quantity, version };
+                self.own.deductions.insert((location.clone(), settlement.id.clone(), line.sku.clone()), deduction);
             }
             self.own.settlements.insert(key, (*settlement).clone());
         }
