@@ -1,21 +1,28 @@
 //! How serving ends, over a real socket: what health says meanwhile, and who may hold it up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::StreamExt;
+use stockhold::domain::Location;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
 use stockhold::grpc::{routes, serve};
+use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use stockhold::ledger::Ledger;
+use stockhold::service::Service;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::support::service::LocalService;
+use crate::support::memory_database::{Calm, MemoryDatabase};
+use crate::support::service::{LocalService, limits};
 
 /// Far more than any step here takes.
 const BOUND: Duration = Duration::from_secs(30);
@@ -25,6 +32,38 @@ const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v
 
 fn about(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
+}
+
+/// A store that answers to nothing but pings, and to those too late for health.
+#[derive(Default)]
+struct Slow {
+    answered: AtomicUsize,
+}
+
+#[async_trait]
+impl Holds for Slow {
+    async fn apply(&self, _: &Location, _: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+        Err(HoldsError::Unavailable("slow".into()))
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        sleep(Duration::from_secs(3)).await;
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The store's client must learn whether its connection answers at all.
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_is_too_late_for_health_runs_to_its_end() {
+    let holds = Arc::new(Slow::default());
+    let database = MemoryDatabase::new(Arc::default(), 0, Arc::new(Calm));
+    let ledger = Ledger::over(Arc::new(database), 10, 10);
+    let service = Arc::new(Service::new(Arc::clone(&holds) as _, ledger, limits()));
+    let (health, _server) = Health::follow(service).await;
+    sleep(Duration::from_secs(10)).await;
+    assert!(holds.answered.load(Ordering::Relaxed) > 0, "every ping was dropped");
+    health.stop().await;
 }
 
 #[tokio::test]
