@@ -3,6 +3,7 @@
 
 mod answer;
 pub mod calls;
+mod checked;
 pub mod codec;
 mod fields;
 #[cfg(any(fuzzing, test))]

@@ -30,15 +30,14 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 pub(super) struct Fields(Vec<FieldViolation>);
 
 impl Fields {
-    /// Refuses the request for all that was noted.
-    pub(super) fn refuse(self) -> Error {
-        Error::Refused(Refusal::InvalidFields(self.0))
-    }
-
-    /// True if nothing was noted.
-    #[cfg(any(fuzzing, test))]
-    pub(super) fn is_good(&self) -> bool {
-        self.0.is_empty()
+    /// The values, if all are there; else the request is refused for all that was noted.
+    ///
+    /// # Errors
+    /// `InvalidFields`.
+    pub(super) fn all_or_refuse<T>(self, values: impl FnOnce() -> Option<T>) -> Result<T, Error> {
+        let values = values();
+        debug_assert_eq!(values.is_some(), self.0.is_empty(), "a value is missing if and only if something was noted");
+        values.ok_or(Error::Refused(Refusal::InvalidFields(self.0)))
     }
 
     fn take<T>(&mut self, field: impl Into<String>, value: Result<T, String>) -> Option<T> {

@@ -1,15 +1,15 @@
-//! What `fuzz/` runs, and the tests below for a moment: the fields of any message are looked at as its handler does. What is noted and what
-//! is let through must agree, and what is let through must be within its bounds.
+//! What `fuzz/` runs, and the tests below for a moment: any message is checked as its handler does, and what is let through must be within
+//! its bounds.
 
 use std::time::Duration;
 
 use prost::Message;
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::fields::Fields;
-use super::{page_token, v1};
+use super::{checked, page_token, v1};
 use crate::domain::lines::{LINES_MAX, QUANTITY_MAX};
-use crate::service::Limits;
+use crate::domain::stock::UNITS_MAX;
+use crate::service::{Error, Limits};
 
 const LIMITS: Limits = Limits {
     ttl_default: Duration::from_secs(600),
@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
 /// The most bytes of an error's details; twice as many as the cut leaves of a list of violations.
 const DETAILS_BYTES_MAX: usize = 6 * 1024;
 
-/// Looks at one message, of a kind chosen by a number.
+/// Checks one message, of a kind chosen by a number.
 ///
 /// # Panics
 /// If a promise of this module is broken.
@@ -29,95 +29,58 @@ pub fn check(kind: u8, bytes: &[u8]) {
     // What is no such message is refused by the codec.
     let _ = match kind % 8 {
         0 => v1::ReserveRequest::decode(bytes).map(|request| reserve(&request)),
-        1 => v1::ConfirmRequest::decode(bytes).map(|request| {
-            looked(|fields| fields.lines_or_all(&request.lines));
-            looked(|fields| fields.late_policy(request.late_policy));
-        }),
-        2 => v1::ExtendRequest::decode(bytes).map(|request| {
-            looked(|fields| fields.expire_ms(request.expire_time));
-        }),
+        1 => v1::ConfirmRequest::decode(bytes).map(|request| drop(let_through(checked::confirm(&request)))),
+        2 => v1::ExtendRequest::decode(bytes).map(|request| drop(let_through(checked::extend(&request)))),
         3 => v1::ListReservationsRequest::decode(bytes).map(|request| list_reservations(&request)),
         4 => v1::SetStockRequest::decode(bytes).map(|request| set_stock(&request)),
-        5 => v1::AdjustStockRequest::decode(bytes).map(adjust_stock),
+        5 => v1::AdjustStockRequest::decode(bytes).map(|request| drop(let_through(checked::adjust_stock(request)))),
         6 => v1::GetStockRequest::decode(bytes).map(|request| get_stock(&request)),
         _ => v1::ListStockRequest::decode(bytes).map(|request| list_stock(&request)),
     };
 }
 
-/// A field is let through if and only if nothing was noted, and the refusal has a form that can be sent.
-fn looked<T>(look: impl FnOnce(&mut Fields) -> Option<T>) -> Option<T> {
-    let mut fields = Fields::default();
-    let value = look(&mut fields);
-    assert_eq!(value.is_some(), fields.is_good());
-    if value.is_none() {
-        let details = Status::from(fields.refuse()).details().len();
-        assert!(details <= DETAILS_BYTES_MAX, "{details} bytes of details");
-    }
-    value
+/// What was let through; a refusal has a form that can be sent.
+fn let_through<T>(checked: Result<T, Error>) -> Option<T> {
+    let refusal = match checked {
+        Ok(values) => return Some(values),
+        Err(error) => Status::from(error),
+    };
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    let details = refusal.details().len();
+    assert!(details <= DETAILS_BYTES_MAX, "{details} bytes of details");
+    None
 }
 
 fn reserve(request: &v1::ReserveRequest) {
-    looked(|fields| fields.location(&request.location));
-    looked(|fields| fields.reservation_id(&request.reservation_id));
-    if let Some(ttl) = looked(|fields| fields.ttl(request.ttl, &LIMITS)) {
-        assert!((LIMITS.ttl_min..=LIMITS.ttl_max).contains(&ttl), "{ttl:?}");
-    }
-    if let Some(lines) = looked(|fields| fields.lines(&request.lines)) {
-        assert!((1..=LINES_MAX).contains(&lines.len()));
-        assert!(lines.iter().all(|line| (1..=QUANTITY_MAX).contains(&line.quantity)));
-        assert!(lines.iter().is_sorted_by(|one, next| one.sku < next.sku));
-        let asked: u64 = request.lines.iter().map(|line| u64::from(line.quantity)).sum();
-        assert_eq!(lines.iter().map(|line| u64::from(line.quantity)).sum::<u64>(), asked);
-    }
+    let Some((_, _, lines, ttl)) = let_through(checked::reserve(request, &LIMITS)) else { return };
+    assert!((LIMITS.ttl_min..=LIMITS.ttl_max).contains(&ttl), "{ttl:?}");
+    assert!((1..=LINES_MAX).contains(&lines.len()));
+    assert!(lines.iter().all(|line| (1..=QUANTITY_MAX).contains(&line.quantity)));
+    assert!(lines.iter().is_sorted_by(|one, next| one.sku < next.sku));
+    let asked: u64 = request.lines.iter().map(|line| u64::from(line.quantity)).sum();
+    assert_eq!(lines.iter().map(|line| u64::from(line.quantity)).sum::<u64>(), asked);
 }
 
 fn list_reservations(request: &v1::ListReservationsRequest) {
-    looked(|fields| fields.sku_or_all(&request.sku));
-    looked(|fields| fields.page_size(request.page_size));
-    if let Some(Some(place)) = looked(|fields| fields.page_token(&request.page_token, page_token::read_position)) {
+    if let Some((_, _, _, Some(place))) = let_through(checked::list_reservations(request)) {
         assert_eq!(page_token::read_position(&page_token::write_position(&place)), Some(place));
     }
 }
 
 fn list_stock(request: &v1::ListStockRequest) {
-    looked(|fields| fields.page_size(request.page_size));
-    if let Some(Some(sku)) = looked(|fields| fields.page_token(&request.page_token, page_token::read_sku)) {
+    if let Some((_, _, Some(sku))) = let_through(checked::list_stock(request)) {
         assert_eq!(page_token::read_sku(&page_token::write_sku(&sku)), Some(sku));
     }
 }
 
 fn set_stock(request: &v1::SetStockRequest) {
-    looked(|fields| fields.request_id(&request.request_id));
-    looked(|fields| {
-        fields.items(
-            "items",
-            &request.items,
-            LINES_MAX,
-            |item| &item.sku,
-            |fields, path, sku, item| {
-                let on_hand = fields.units(format!("{path}.on_hand"), item.on_hand);
-                let version = fields.version(format!("{path}.expected_version"), item.expected_version);
-                Some((sku?, on_hand?, version?))
-            },
-        )
-    });
-}
-
-fn adjust_stock(request: v1::AdjustStockRequest) {
-    looked(|fields| {
-        fields.items(
-            "changes",
-            &request.changes,
-            LINES_MAX,
-            |change| &change.sku,
-            |fields, path, sku, change| Some((sku?, fields.delta(format!("{path}.delta"), change.delta)?)),
-        )
-    });
-    looked(|fields| fields.reason(request.reason));
+    let Some((_, _, targets)) = let_through(checked::set_stock(request)) else { return };
+    let mut units = targets.iter().flat_map(|target| [target.on_hand, target.floor]);
+    assert!(units.all(|units| (-UNITS_MAX..=UNITS_MAX).contains(&units)), "{targets:?}");
 }
 
 fn get_stock(request: &v1::GetStockRequest) {
-    if let Some(skus) = looked(|fields| fields.skus(&request.skus, 1000)) {
+    if let Some((_, skus)) = let_through(checked::get_stock(request)) {
         assert!(skus.is_sorted_by(|one, next| one < next));
     }
 }

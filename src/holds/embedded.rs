@@ -40,11 +40,6 @@ impl EmbeddedHolds {
         Self { locations: Mutex::default(), clock, retention_ms: retention.as_millis() as u64 }
     }
 
-    /// What there is now.
-    pub fn snapshot(&self) -> Snapshot {
-        self.look(Snapshot::clone)
-    }
-
     /// Looks at what there is now.
     pub fn look<T>(&self, at: impl FnOnce(&Snapshot) -> T) -> T {
         at(&self.locations.lock().unwrap_or_else(PoisonError::into_inner))

@@ -28,7 +28,7 @@ pub(super) fn apply_to_twin(twin: LocationHolds, now_ms: u64, commands: Vec<Comm
     let (holds, location) = (EmbeddedHolds::new(RETENTION, Arc::new(move || now_ms)), location("twin"));
     holds.restore(Snapshot::from([(location.clone(), twin)]));
     let replies = holds.apply(&location, commands).now_or_never().expect("the twin never waits");
-    (holds.snapshot().remove(&location).unwrap_or_default(), replies.expect("the twin always answers"))
+    (holds.look(Snapshot::clone).remove(&location).unwrap_or_default(), replies.expect("the twin always answers"))
 }
 
 impl Contents {

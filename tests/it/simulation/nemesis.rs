@@ -46,7 +46,7 @@ pub(crate) async fn rage(network: &Arc<Network>) {
                     (storm.ledger_away_until, storm.ledger_refuses) = (storm.ledger_away_until.max(until), refuses);
                 });
             }
-            5 => older = Some(world.holds.snapshot()),
+            5 => older = Some(world.holds.look(Snapshot::clone)),
             6 if world.profile.loses_holds => {
                 let snapshot = if world.one_in(2) { older.take() } else { None };
                 world.event(if snapshot.is_some() { "holds rewound" } else { "holds emptied" }, &());
