@@ -11,7 +11,8 @@
 //!   it does not come back.
 //! - Where a Cancel meets a Confirm that has begun, the ledger decides first. If Redis cannot be told, a Confirm or Reserve is answered that the order is
 //!   cancelled before the Cancel, which is not answered yet, has freed the units.
-//! - `CONFIRMING` says "not known to be durable", which stays true when the ledger, which knows, is away.
+//! - `CONFIRMING` says "not known to be durable", which stays true when the ledger, which knows, is away. But it says "begun" too: what was told to be so is
+//!   never told to be merely held again.
 //!
 //! All else is exact: no unit is held twice, what is told of an end stays true, and what is free rises by a Cancel only.
 
@@ -190,13 +191,19 @@ fn check(on_hand: u32, calls: &[Call]) -> Result<(), String> {
         let answers = left.iter().filter_map(|number| Some(calls[*number].answer.as_ref()?.0));
         let Some(first_answer) = answers.min() else { return Ok(()) };
         let may_be_next = || numbers(served).filter(|number| calls[*number].invoked <= first_answer);
-        let cancel_meets_confirm = |order| {
-            let is_confirm = |call: &Call| call.op == Op::Confirm { order } && call.invoked <= first_answer;
-            may_be_next().any(|number| calls[number].op == Op::Cancel { order }) && calls.iter().any(is_confirm)
+        let confirm_was_asked = |order| {
+            let may_have_begun = |call: &Call| {
+                let is_asked = call.op == Op::Confirm { order } && call.invoked <= first_answer;
+                is_asked && !matches!(call.answer, Some((_, Ret::NothingDone)))
+            };
+            calls.iter().any(may_have_begun)
         };
+        let cancel_meets_confirm =
+            |order| may_be_next().any(|number| calls[number].op == Op::Cancel { order }) && confirm_was_asked(order);
         let after = |number: usize| {
             let Call { op, answer, .. } = &calls[number];
-            let after = shop.after(*op, answer.as_ref().map(|(_, ret)| ret), cancel_meets_confirm)?;
+            let ret = answer.as_ref().map(|(_, ret)| ret);
+            let after = shop.after(*op, ret, confirm_was_asked, cancel_meets_confirm)?;
             Some((served | 1 << number, after))
         };
         let mut places: Vec<_> = may_be_next().filter_map(after).collect();
@@ -235,6 +242,8 @@ struct Shop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Order {
     Held(u32),
+    /// A caller was told that a Confirm has begun, which is not taken back.
+    Begun(u32),
     /// The ledger has its Cancel, and callers were told; its units are not free yet.
     Cancelling(u32),
     Confirmed,
@@ -248,8 +257,14 @@ impl Shop {
 
     /// The shop after a call was served, if it could give this answer; without one, the shop after the call had its effect. What has none is never
     /// worth trying without an answer.
-    fn after(&self, op: Op, ret: Option<&Ret>, cancel_meets_confirm: impl Fn(usize) -> bool) -> Option<Self> {
-        use Order::{Cancelled, Cancelling, Confirmed, Held};
+    fn after(
+        &self,
+        op: Op,
+        ret: Option<&Ret>,
+        confirm_was_asked: impl Fn(usize) -> bool,
+        cancel_meets_confirm: impl Fn(usize) -> bool,
+    ) -> Option<Self> {
+        use Order::{Begun, Cancelled, Cancelling, Confirmed, Held};
         let mut after = self.clone();
         let refused = |reason: &str| matches!(ret, Some(Ret::Refused(refused)) if refused == reason);
         let is = |expected: Ret| ret == Some(&expected);
@@ -263,20 +278,24 @@ impl Shop {
                 after.free -= i64::from(units);
                 after.orders.insert(order, Held(units));
             }
-            (Op::Reserve { .. }, Some(Held(_))) if is(Ret::Held) || is(Ret::Confirming) => {}
+            (Op::Reserve { .. }, Some(Held(_))) if is(Ret::Held) => {}
+            (Op::Reserve { order, .. }, Some(Held(units))) if is(Ret::Confirming) && confirm_was_asked(order) => {
+                after.orders.insert(order, Begun(units));
+            }
+            (Op::Reserve { .. }, Some(Begun(_))) if is(Ret::Confirming) => {}
             (Op::Reserve { .. }, Some(Cancelling(_))) if refused(CANCELLED) || is(Ret::Confirming) => {}
             (Op::Reserve { .. }, Some(Confirmed)) if is(Ret::Confirmed) || is(Ret::Confirming) => {}
             (Op::Reserve { .. }, Some(Cancelled)) if refused(CANCELLED) => {}
 
             (Op::Confirm { .. }, None) if refused(NOT_FOUND) => {}
-            (Op::Confirm { order }, Some(Held(units))) if is_or_unknown(Ret::Confirmed) => {
+            (Op::Confirm { order }, Some(Held(units) | Begun(units))) if is_or_unknown(Ret::Confirmed) => {
                 after.orders.insert(order, Confirmed);
                 after.once += i64::from(units);
             }
             (Op::Confirm { .. }, Some(Confirmed)) if is(Ret::Confirmed) => {}
             (Op::Confirm { .. }, Some(Cancelling(_) | Cancelled)) if refused(CANCELLED) => {}
 
-            (Op::Reserve { order, .. } | Op::Confirm { order }, Some(Held(units)))
+            (Op::Reserve { order, .. } | Op::Confirm { order }, Some(Held(units) | Begun(units)))
                 if refused(CANCELLED) && cancel_meets_confirm(order) =>
             {
                 after.orders.insert(order, Cancelling(units));
@@ -285,7 +304,9 @@ impl Shop {
             (Op::Cancel { order }, None) if is_or_unknown(Ret::Cancelled) => {
                 after.orders.insert(order, Cancelled);
             }
-            (Op::Cancel { order }, Some(Held(units) | Cancelling(units))) if is_or_unknown(Ret::Cancelled) => {
+            (Op::Cancel { order }, Some(Held(units) | Begun(units) | Cancelling(units)))
+                if is_or_unknown(Ret::Cancelled) =>
+            {
                 after.orders.insert(order, Cancelled);
                 after.free += i64::from(units);
             }

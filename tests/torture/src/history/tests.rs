@@ -162,6 +162,8 @@ fn a_confirm_without_an_answer_may_win_or_not() {
         (vec![(Cancel { order: 1 }, Ret::Cancelled), (ONE, Ret::Confirmed)], false),
         (vec![(ONE, Confirming), (ONE, Ret::Confirmed), (ONE, Confirming), (Available, free(0))], true),
         (vec![(ONE, Ret::Confirmed), (ONE, Held)], false),
+        (vec![(ONE, Confirming), (Cancel { order: 1 }, Ret::Cancelled), (Available, free(1))], true),
+        (vec![(ONE, Confirming), (ONE, Held)], false),
     ] {
         let history = History::new(1);
         calls(&history, [(ONE, Held)]);
@@ -169,6 +171,16 @@ fn a_confirm_without_an_answer_may_win_or_not() {
         calls(&history, told.clone());
         assert_eq!(history.check().is_ok(), possible, "{told:?}");
     }
+}
+
+#[test]
+fn what_nobody_confirmed_is_not_being_confirmed() {
+    let history = History::new(1);
+    calls(&history, [(ONE, Held), (ONE, Confirming)]);
+    no(&history);
+    let history = History::new(1);
+    calls(&history, [(ONE, Held), (Confirm { order: 1 }, Ret::NothingDone), (ONE, Confirming)]);
+    no(&history);
 }
 
 #[test]
