@@ -9,7 +9,7 @@ use std::time::Duration;
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reconcile_finding::Kind;
 
-use crate::client::{Answer, call};
+use crate::client::{Answer, call_within};
 use crate::patience::within;
 use crate::run::{LOCATIONS, Run};
 use crate::world::World;
@@ -18,6 +18,9 @@ pub(crate) use books::{audit_books, stock_up};
 
 /// Both stores are well by then. A call may fail where the machine has so much to do that Redis is late.
 const RECONCILE_MAX: Duration = Duration::from_secs(15);
+
+/// Nobody bounds it but its caller: it takes as long as there is stock to compare.
+const RECONCILE_CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Audits everything.
 pub(crate) async fn audit(world: &World, run: &Run) {
@@ -31,7 +34,7 @@ pub(crate) async fn audit(world: &World, run: &Run) {
 /// Compares every location while callers go on, right after a fault, and repairs nothing: it must heal by itself. Answers how many differences were found. A register
 /// may be behind until it is pushed, and only a Redis that forgot can hold what the ledger has settled.
 pub(crate) async fn reconcile_under_traffic(run: &Run) -> u64 {
-    reconcile(run, true, |kind| kind == Kind::Register || (kind == Kind::Settled && run.permits.redis_forgets)).await
+    reconcile(run, true, |kind| kind == Kind::Register || (kind == Kind::Settled && run.redis_forgets)).await
 }
 
 /// Answers how many permitted differences were found; others are violations.
@@ -41,16 +44,18 @@ async fn reconcile(run: &Run, validate_only: bool, permitted: impl Fn(Kind) -> b
         let mut client = clients[0].clone();
         let request = v1::ReconcileRequest { location: location.to_owned(), validate_only };
         let mut findings = Vec::new();
-        let done = within(RECONCILE_MAX, async || match call(client.stock.reconcile(request.clone())).await.0 {
-            Answer::Ok(report) => {
-                findings = report.findings;
-                true
+        let done = within(RECONCILE_MAX, async || {
+            match call_within(RECONCILE_CALL_MAX, client.stock.reconcile(request.clone())).await {
+                Answer::Ok(report) => {
+                    findings = report.findings;
+                    true
+                }
+                Answer::Refused(refused) => {
+                    run.violation(format!("Reconcile of {location} was refused: {refused:?}"));
+                    true
+                }
+                Answer::Unknown(_) => false,
             }
-            Answer::Refused(refused) => {
-                run.violation(format!("Reconcile of {location} was refused: {refused:?}"));
-                true
-            }
-            Answer::Unknown => false,
         });
         if done.await.is_none() {
             run.violation(format!("Reconcile of {location} did not succeed within {RECONCILE_MAX:?}"));

@@ -7,7 +7,7 @@ use futures::future::join;
 use stockhold::grpc::v1;
 use tonic::{Response, Status};
 
-use crate::client::{Answer, Client, call, to_lines};
+use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::order::{Ask, Heard, Order, now_ms};
 use crate::plan::{Course, Plan, rng};
 use crate::run::{LOCATIONS, Receipt, Run, SUPPLIES, SharedOrder, count, locked};
@@ -80,8 +80,8 @@ pub(crate) async fn receive(run: &Run, receipt: &Receipt, first: usize) -> bool 
                 run.violation(format!("receipt {} was refused: {refused:?}", receipt.request_id));
                 return false;
             }
-            Answer::Unknown if begin.elapsed() > DEFINITE_MAX => break,
-            Answer::Unknown => pause(tries, first).await,
+            Answer::Unknown(_) if begin.elapsed() > DEFINITE_MAX => break,
+            Answer::Unknown(_) => pause(tries, first).await,
         }
     }
     run.violation(format!("receipt {} has no definite answer within {DEFINITE_MAX:?}", receipt.request_id));
@@ -103,14 +103,14 @@ async fn pause(tries: usize, caller: usize) {
 /// Makes a call, counts it, and reports one that hangs.
 async fn counted<T>(run: &Run, future: impl Future<Output = Result<Response<T>, Status>>) -> Answer<T> {
     count(&run.counts.requests);
-    let (answer, hung) = call(future).await;
-    if let Some(took) = hung {
-        run.violation(format!("a call hangs: no answer within {took:?}"));
+    let answer = call(future).await;
+    if let Answer::Unknown(Unknown::Hung(bound)) = &answer {
+        run.violation(format!("a call hangs: no answer within {bound:?}"));
     }
     count(match &answer {
         Answer::Ok(_) => &run.counts.acknowledged,
         Answer::Refused(_) => &run.counts.refused,
-        Answer::Unknown => &run.counts.unknown,
+        Answer::Unknown(_) => &run.counts.unknown,
     });
     answer
 }
@@ -127,7 +127,7 @@ impl Errand {
     pub(crate) fn new(run: &Arc<Run>, caller: usize, id: String, plan: Plan) -> Self {
         let plenty = SUPPLIES.iter().filter(|supply| supply.is_plenty).map(|supply| supply.sku(run)).collect();
         let Plan { lines, part, location, ttl_ms, .. } = plan.clone();
-        let order = Order::new(id, location.to_owned(), lines, part, ttl_ms, run.permits, plenty);
+        let order = Order::new(id, location.to_owned(), lines, part, ttl_ms, run.permits(), plenty);
         let order = Arc::new(Mutex::new(order));
         run.add_order(&order);
         Self { run: run.clone(), caller, order, plan }
@@ -179,7 +179,7 @@ impl Errand {
     /// Tries both once, at one instance; answers whether they were done.
     pub(crate) async fn reserve_and_confirm(&self) -> bool {
         for ask in [Ask::Reserve, Ask::Confirm { reacquire: false }] {
-            if !matches!(self.once(self.plan.instance, ask).await, Some(Heard::Done(_))) {
+            if !matches!(self.once(self.plan.instance, ask).await, Ok(Heard::Done(_))) {
                 return false;
             }
         }
@@ -204,7 +204,7 @@ impl Errand {
         let begin = Instant::now();
         let mut tries = 0;
         let heard = loop {
-            if let Some(heard) = self.once(self.plan.instance + tries, ask).await {
+            if let Ok(heard) = self.once(self.plan.instance + tries, ask).await {
                 break heard;
             }
             if begin.elapsed() > DEFINITE_MAX {
@@ -216,19 +216,20 @@ impl Errand {
             tries += 1;
         };
         if self.plan.duplicates && matches!(heard, Heard::Done(_)) {
-            self.once(self.plan.instance + 1, ask).await;
+            // The auditor hears it too; there is nobody else who wants to know.
+            let _ = self.once(self.plan.instance + 1, ask).await;
         }
         Some(heard)
     }
 
     /// Asks once, and has the answer audited.
-    async fn once(&self, instance: usize, ask: Ask) -> Option<Heard> {
+    pub(crate) async fn once(&self, instance: usize, ask: Ask) -> Result<Heard, Unknown> {
         ask_once(&self.run, &self.order, connection(&self.run, instance, self.caller), ask).await
     }
 }
 
-/// Asks once, and has the answer audited; `None` if there is no definite one.
-pub(crate) async fn ask_once(run: &Run, order: &SharedOrder, client: Client, ask: Ask) -> Option<Heard> {
+/// Asks once, and has the answer audited; the error says why there is no definite one.
+pub(crate) async fn ask_once(run: &Run, order: &SharedOrder, client: Client, ask: Ask) -> Result<Heard, Unknown> {
     let (before, request) = {
         let mut order = locked(order);
         let before = order.ask(ask);
@@ -239,9 +240,9 @@ pub(crate) async fn ask_once(run: &Run, order: &SharedOrder, client: Client, ask
         run.violation(wrong);
     }
     match answer {
-        Answer::Ok(reservation) => Some(Heard::Done(reservation.state())),
-        Answer::Refused(refused) => Some(Heard::Refused(refused.reason)),
-        Answer::Unknown => None,
+        Answer::Ok(reservation) => Ok(Heard::Done(reservation.state())),
+        Answer::Refused(refused) => Ok(Heard::Refused(refused.reason)),
+        Answer::Unknown(why) => Err(why),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls to one instance, and what their answers come to.
 
-use std::time::{Duration, Instant};
+use std::error::Error;
+use std::time::Duration;
 
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
@@ -41,7 +42,20 @@ pub(crate) enum Answer<T> {
     /// The service said no, for this reason.
     Refused(Refused),
     /// The caller does not know: he shall repeat.
-    Unknown,
+    Unknown(Unknown),
+}
+
+/// Why a caller does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// The service says that nothing was done.
+    NothingDone,
+    /// The service says that it does not know.
+    Outcome,
+    /// The connection broke, or there was none.
+    Broken,
+    /// There was no answer within the bound.
+    Hung(Duration),
 }
 
 /// A definite "no", or what should never be answered.
@@ -53,30 +67,32 @@ pub(crate) struct Refused {
     pub(crate) short: Vec<String>,
 }
 
-/// Makes a call and says what it came to, and whether it took longer than anybody may wait.
-pub(crate) async fn call<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> (Answer<T>, Option<Duration>) {
-    let begin = Instant::now();
-    let answer = match tokio::time::timeout(CALL_MAX, call).await {
-        Ok(Ok(response)) => Answer::Ok(response.into_inner()),
-        Ok(Err(status)) => refused(&status),
-        Err(_) => Answer::Unknown,
-    };
-    let took = begin.elapsed();
-    (answer, (took >= CALL_MAX).then_some(took))
+/// Makes a call and says what it came to.
+pub(crate) async fn call<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Answer<T> {
+    call_within(CALL_MAX, call).await
 }
 
-fn refused<T>(status: &Status) -> Answer<T> {
+/// The same for a call that may take another time.
+pub(crate) async fn call_within<T>(
+    bound: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Answer<T> {
+    // A call is large, and many wait inside of other futures.
+    match tokio::time::timeout(bound, Box::pin(call)).await {
+        Ok(Ok(response)) => Answer::Ok(response.into_inner()),
+        Ok(Err(status)) => no(&status),
+        Err(_) => Answer::Unknown(Unknown::Hung(bound)),
+    }
+}
+
+fn no<T>(status: &Status) -> Answer<T> {
     let details = status.get_error_details();
-    // The connection broke: every error of the service itself has a reason.
     let Some(info) = details.error_info().filter(|info| info.domain == "stockhold") else {
-        return match status.code() {
-            // Nothing but a service makes these up.
-            Code::InvalidArgument | Code::NotFound | Code::Unimplemented => unexplained(status),
-            _ => Answer::Unknown,
-        };
+        return if is_broken(status) { Answer::Unknown(Unknown::Broken) } else { unexplained(status) };
     };
     match info.reason.as_str() {
-        "STORE_UNAVAILABLE" | "OUTCOME_UNKNOWN" | "OVERLOADED" => Answer::Unknown,
+        "STORE_UNAVAILABLE" | "OVERLOADED" => Answer::Unknown(Unknown::NothingDone),
+        "OUTCOME_UNKNOWN" => Answer::Unknown(Unknown::Outcome),
         reason => {
             let short = details.precondition_failure().into_iter().flat_map(|failure| &failure.violations);
             Answer::Refused(Refused {
@@ -88,6 +104,13 @@ fn refused<T>(status: &Status) -> Answer<T> {
     }
 }
 
+/// Whether the client made this up because its connection broke: only then it knows a source. By these codes it tells that it could not connect, that an
+/// error of the socket ended the stream, or that the call was dropped with the connection; by others it tells that the service broke the rules of HTTP/2.
+fn is_broken(status: &Status) -> bool {
+    status.source().is_some() && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
+}
+
+/// Every error of the service itself has a reason.
 fn unexplained<T>(status: &Status) -> Answer<T> {
     let reason = format!("{:?} without a reason", status.code());
     Answer::Refused(Refused { reason, message: status.to_string(), short: Vec::new() })

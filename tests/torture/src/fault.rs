@@ -1,4 +1,4 @@
-//! The faults: what each does to the servers, what it permits, and how soon the service must answer again.
+//! The faults: what each does to the servers, what may be forgotten by it, and how soon the service must answer again.
 
 mod crash;
 mod link;
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::order::Permits;
 use crate::world::World;
 
 pub(crate) use crash::Crash;
@@ -87,11 +86,9 @@ impl Fault {
         }
     }
 
-    /// What it may cause, by section 8 of the design.
-    pub(crate) fn permits(self) -> Permits {
-        let redis_forgets =
-            matches!(self, Self::RedisKilledEmptied | Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver);
-        Permits { redis_forgets }
+    /// Whether Redis loses data by it, which permits what section 8 of the design says.
+    pub(crate) fn redis_forgets(self) -> bool {
+        matches!(self, Self::RedisKilledEmptied | Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver)
     }
 
     /// How long it lasts: longer than the timers of the service that it shall meet.

@@ -16,11 +16,13 @@ pub(crate) type Lines = Vec<(String, u32)>;
 /// Redis tells the time of a command from when it began.
 const CLOCK_SLACK_MS: u64 = 5;
 
-/// What a fault may cause, by section 8 of the design. Everything else is a violation.
+/// What a fault may do to an order, by section 8 of the design. Everything else is a violation.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Permits {
-    /// Redis lost all or some of its data: holds, extensions and ends that only it knew may be forgotten, and it may promise what is gone.
-    pub(crate) redis_forgets: bool,
+    /// Redis loses data while there is this order: holds, extensions and ends that only Redis knew may be forgotten.
+    pub(crate) forgets: bool,
+    /// Redis lost data at some time of the run, so that it may promise what is gone.
+    pub(crate) overpromises: bool,
 }
 
 /// How an order ended, for good.
@@ -74,6 +76,8 @@ struct Asked {
 pub(crate) struct Told {
     /// It was held once.
     pub(crate) held: bool,
+    /// A Confirm has begun: it ends confirmed, or rejected, or cancelled.
+    pub(crate) begun: bool,
     /// The latest expire time.
     pub(crate) expire_ms: Option<u64>,
     pub(crate) end: Option<End>,
@@ -98,6 +102,11 @@ impl Order {
     ) -> Self {
         let (asked, told) = Default::default();
         Self { id, location, lines, part, ttl_ms, permits, plenty, asked, told, history: Vec::new() }
+    }
+
+    /// Whether Redis may have forgotten it.
+    pub(crate) fn may_be_forgotten(&self) -> bool {
+        self.permits.forgets
     }
 
     /// What was told so far.
@@ -128,7 +137,7 @@ impl Order {
     pub(crate) fn hear(&mut self, ask: Ask, before: Told, answer: &Answer<v1::Reservation>) -> Result<(), String> {
         let now_ms = now_ms();
         let (words, checked) = match answer {
-            Answer::Unknown => ("unknown".to_owned(), Ok(())),
+            Answer::Unknown(why) => (format!("{why:?}"), Ok(())),
             Answer::Ok(reservation) => {
                 let words = format!("{:?} {:?}", reservation.state(), from_lines(&reservation.lines));
                 (words, self.hear_ok(ask, before, reservation, now_ms))
@@ -158,6 +167,7 @@ impl Order {
         match state {
             Held => {
                 self.still_open(before, "HELD")?;
+                self.has_not_begun(before, "HELD")?;
                 same_lines(&lines, &self.lines)?;
                 let expire_ms = found.expire_time.as_ref().map(to_ms).ok_or("HELD without expire time")?;
                 if let Ask::Extend { until_ms, .. } = ask
@@ -171,7 +181,7 @@ impl Order {
                 }
                 if let Some(told_ms) = before.expire_ms
                     && expire_ms < told_ms
-                    && !self.permits.redis_forgets
+                    && !self.permits.forgets
                 {
                     return Err(format!("expires at {expire_ms}, although {told_ms} was told before"));
                 }
@@ -184,6 +194,7 @@ impl Order {
                 self.confirm_was_asked()?;
                 same_lines(&lines, &self.part)?;
                 self.told.held = true;
+                self.told.begun = true;
                 Ok(())
             }
             Confirmed => {
@@ -223,7 +234,7 @@ impl Order {
                 if let Some(end) = before.end {
                     return Err(format!("not found, although {end:?} was told"));
                 }
-                if before.held && !self.permits.redis_forgets {
+                if before.held && !self.permits.forgets {
                     return Err("not found, although it was held and Redis lost nothing".to_owned());
                 }
                 Ok(())
@@ -232,14 +243,17 @@ impl Order {
                 if let Some(sku) = refused.short.iter().find(|sku| self.plenty.contains(sku)) {
                     return Err(format!("{sku} is said to be short, but there is plenty"));
                 }
+                if self.permits.forgets {
+                    return Ok(());
+                }
                 let live = before.held && before.end.is_none() && !self.asked.cancel && before.expire_ms > Some(now_ms);
-                if live && !self.permits.redis_forgets {
+                if live {
                     return Err("short, although it was held already and still is".to_owned());
                 }
-                if before.end.is_some() && !self.permits.redis_forgets {
+                if before.end.is_some() {
                     return Err("short, although it had ended".to_owned());
                 }
-                Ok(())
+                self.has_not_begun(before, "short")
             }
             reason => Err(format!("{ask:?} can never be refused with {reason}: {}", refused.message)),
         }
@@ -255,9 +269,17 @@ impl Order {
     /// A Redis that forgot may hold again what has ended; that dies at its deadline.
     fn still_open(&self, before: Told, what: &str) -> Result<(), String> {
         match before.end {
-            Some(end) if !self.permits.redis_forgets => Err(format!("{what}, although {end:?} was told")),
+            Some(end) if !self.permits.forgets => Err(format!("{what}, although {end:?} was told")),
             _ => Ok(()),
         }
+    }
+
+    /// Once a Confirm has begun it rolls forward, as long as Redis knows of it.
+    fn has_not_begun(&self, before: Told, what: &str) -> Result<(), String> {
+        if before.begun && !self.permits.forgets {
+            return Err(format!("{what}, although CONFIRMING was told"));
+        }
+        Ok(())
     }
 
     fn confirm_was_asked(&self) -> Result<(), String> {
@@ -269,8 +291,11 @@ impl Order {
     }
 
     fn may_be_rejected(&self) -> Result<(), String> {
+        if self.part.iter().all(|(sku, _)| self.plenty.contains(sku)) {
+            return Err("rejected, but there is plenty of all that it has".to_owned());
+        }
         // Supply is never lowered here: only what was given back by time, or forgotten, can be gone.
-        if self.asked.reacquire || (self.asked.confirm && self.permits.redis_forgets) {
+        if self.asked.reacquire || (self.asked.confirm && self.permits.overpromises) {
             Ok(())
         } else {
             Err("rejected, although it was confirmed in time and nothing was lost".to_owned())
@@ -281,8 +306,9 @@ impl Order {
         if let Some(end) = before.end {
             return Err(format!("expired, although {end:?} was told"));
         }
+        self.has_not_begun(before, "expired")?;
         // A lost extension leaves what Reserve gave at least.
-        let told_ms = before.expire_ms.filter(|_| !self.permits.redis_forgets);
+        let told_ms = before.expire_ms.filter(|_| !self.permits.forgets);
         let earliest_ms = self.asked.reserve_ms.map(|reserve_ms| reserve_ms + self.ttl_ms).max(told_ms);
         match earliest_ms {
             Some(earliest_ms) if now_ms + CLOCK_SLACK_MS >= earliest_ms => Ok(()),

@@ -53,12 +53,14 @@ pub(crate) struct Run {
     pub(crate) number: usize,
     pub(crate) fault: &'static str,
     pub(crate) seed: u64,
-    pub(crate) permits: Permits,
+    /// The fault makes Redis lose data.
+    pub(crate) redis_forgets: bool,
     /// Some connections to each instance.
     pub(crate) clients: [Vec<Client>; 2],
     pub(crate) counts: Counts,
     orders: Mutex<Vec<SharedOrder>>,
     receipts: Mutex<Vec<Receipt>>,
+    repaired: AtomicBool,
     over: AtomicBool,
 }
 
@@ -78,11 +80,11 @@ impl Run {
         number: usize,
         fault: &'static str,
         seed: u64,
-        permits: Permits,
+        redis_forgets: bool,
         clients: [Vec<Client>; 2],
     ) -> Arc<Self> {
-        let (counts, orders, receipts, over) = Default::default();
-        Arc::new(Self { number, fault, seed, permits, clients, counts, orders, receipts, over })
+        let (counts, orders, receipts, repaired, over) = Default::default();
+        Arc::new(Self { number, fault, seed, redis_forgets, clients, counts, orders, receipts, repaired, over })
     }
 
     /// Reports what must not be, at once and in full.
@@ -110,6 +112,20 @@ impl Run {
 
     pub(crate) fn receipts(&self) -> Vec<Receipt> {
         locked(&self.receipts).clone()
+    }
+
+    /// The fault has done what it does: Redis loses nothing any more.
+    pub(crate) fn repair(&self) {
+        self.repaired.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_repaired(&self) -> bool {
+        self.repaired.load(Ordering::Relaxed)
+    }
+
+    /// What the fault may do to an order that begins now.
+    pub(crate) fn permits(&self) -> Permits {
+        Permits { forgets: self.redis_forgets && !self.is_repaired(), overpromises: self.redis_forgets }
     }
 
     /// Nobody begins anything new.

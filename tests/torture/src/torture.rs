@@ -53,7 +53,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
             let number = runs.len() + 1;
             let mut rng = rng(seed, number, HARNESS);
             let lasting = Duration::from_millis(rng.u64(fault.lasting_ms()));
-            let run = Run::new(number, fault.name(), seed, fault.permits(), world.clients());
+            let run = Run::new(number, fault.name(), seed, fault.redis_forgets(), world.clients());
             let begin = Instant::now();
             torment(&mut world, &run, *fault, lasting, &mut rng, &mut table).await;
             println!("run {number}: {}, {:.1} s", fault.name(), begin.elapsed().as_secs_f64());
@@ -83,7 +83,7 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
         callers.spawn(caller::receipts(run.clone(), number));
     }
     // What Redis forgets is not linearizable; what was sold still is what is gone, which the audit sees.
-    let windows = if run.permits.redis_forgets { None } else { Some(window::prepare(run).await) };
+    let windows = if run.redis_forgets { None } else { Some(window::prepare(run).await) };
     let watch = async {
         match windows {
             Some(windows) => Some(Box::pin(window::watch(run.clone(), windows)).await),
@@ -95,6 +95,7 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
         if let Err(harmless) = fault.strike(world, lasting, rng).await {
             run.violation(format!("the fault did no harm: {harmless}"));
         }
+        run.repair();
         let bound = fault.heal_max();
         let (first, second) = join(heal::heal(run, 0, bound), heal::heal(run, 1, bound)).await;
         if first.max(second) > bound {

@@ -6,11 +6,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures::future::join_all;
 use stockhold::grpc::v1;
-use tokio::time::timeout;
 use tonic::{Response, Status};
-use tonic_types::StatusExt;
 
-use crate::client::{CALL_MAX, Client, to_lines};
+use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::history::{History, Op, Ret};
 use crate::patience::within;
 use crate::plan::rng;
@@ -138,7 +136,7 @@ impl Window {
         let (client, mut told) = (self.client(run, 0), None);
         let is_left = within(END_MAX, async || {
             // Asked again and again, and so not recorded.
-            told = self.call(client.clone(), Op::Available).await;
+            told = self.call(run, client.clone(), Op::Available).await;
             told == left
         });
         if is_left.await.is_none() {
@@ -158,10 +156,7 @@ impl Window {
     /// Makes a call and records it.
     async fn ask(&self, run: &Run, client: &Client, op: Op) -> Option<Ret> {
         let invocation = self.history.invoke(op);
-        let Ok(ret) = timeout(CALL_MAX, self.call(client.clone(), op)).await else {
-            run.violation(format!("window {}: {op:?} hangs", self.name));
-            return None;
-        };
+        let ret = self.call(run, client.clone(), op).await;
         if let Some(ret) = &ret {
             self.history.returned(invocation, ret.clone());
         }
@@ -169,7 +164,7 @@ impl Window {
     }
 
     /// What a caller is told; nothing where the outcome is unknown.
-    async fn call(&self, mut client: Client, op: Op) -> Option<Ret> {
+    async fn call(&self, run: &Run, mut client: Client, op: Op) -> Option<Ret> {
         let location = LOCATIONS[0].to_owned();
         let id = |order: usize| format!("{}-{order}", self.name);
         match op {
@@ -177,20 +172,20 @@ impl Window {
                 let lines = to_lines(&[(self.name.clone(), units)]);
                 let ttl = Some(prost_types::Duration { seconds: TTL_SECONDS, nanos: 0 });
                 let request = v1::ReserveRequest { location, reservation_id: id(order), lines, ttl };
-                answered(client.reservations.reserve(request), |answer| state(answer.reservation)).await
+                answered(run, client.reservations.reserve(request), |answer| state(answer.reservation)).await
             }
             Op::Confirm { order } => {
                 let request = v1::ConfirmRequest { location, reservation_id: id(order), ..Default::default() };
-                answered(client.reservations.confirm(request), |answer| state(answer.reservation)).await
+                answered(run, client.reservations.confirm(request), |answer| state(answer.reservation)).await
             }
             Op::Cancel { order } => {
                 let request = v1::CancelRequest { location, reservation_id: id(order) };
-                answered(client.reservations.cancel(request), |answer| state(answer.reservation)).await
+                answered(run, client.reservations.cancel(request), |answer| state(answer.reservation)).await
             }
             Op::Available => {
                 let request = v1::GetStockRequest { location, skus: vec![self.name.clone()] };
                 let available = |answer: v1::GetStockResponse| Ret::Available(answer.items[0].available);
-                answered(client.stock.get_stock(request), available).await
+                answered(run, client.stock.get_stock(request), available).await
             }
         }
     }
@@ -207,19 +202,19 @@ fn state(reservation: Option<v1::Reservation>) -> Ret {
 }
 
 async fn answered<T>(
-    call: impl Future<Output = Result<Response<T>, Status>>,
+    run: &Run,
+    future: impl Future<Output = Result<Response<T>, Status>>,
     ret: impl FnOnce(T) -> Ret,
 ) -> Option<Ret> {
-    let status = match call.await {
-        Ok(answer) => return Some(ret(answer.into_inner())),
-        Err(status) => status,
-    };
-    let details = status.get_error_details();
-    // An error without a reason is a connection that broke.
-    match details.error_info()?.reason.as_str() {
-        "STORE_UNAVAILABLE" | "OVERLOADED" => Some(Ret::NothingDone),
-        "OUTCOME_UNKNOWN" => None,
-        "INSUFFICIENT_STOCK" => Some(Ret::Short),
-        reason => Some(Ret::Refused(reason.to_owned())),
+    match call(future).await {
+        Answer::Ok(answer) => Some(ret(answer)),
+        Answer::Unknown(Unknown::NothingDone) => Some(Ret::NothingDone),
+        Answer::Unknown(Unknown::Outcome | Unknown::Broken) => None,
+        Answer::Unknown(Unknown::Hung(bound)) => {
+            run.violation(format!("a call of a window hangs: no answer within {bound:?}"));
+            None
+        }
+        Answer::Refused(refused) if refused.reason == "INSUFFICIENT_STOCK" => Some(Ret::Short),
+        Answer::Refused(refused) => Some(Ret::Refused(refused.reason)),
     }
 }

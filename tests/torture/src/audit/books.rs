@@ -47,9 +47,8 @@ pub(crate) async fn stock_up(run: &Run) {
             items: items.collect(),
         };
         let mut client = run.clients[0][0].clone();
-        let set = within(STOCK_UP_MAX, async || {
-            matches!(call(client.stock.set_stock(request.clone())).await.0, Answer::Ok(_))
-        });
+        let set =
+            within(STOCK_UP_MAX, async || matches!(call(client.stock.set_stock(request.clone())).await, Answer::Ok(_)));
         assert!(set.await.is_some(), "the stock of run {} is not set within {STOCK_UP_MAX:?}", run.number);
     }
 }

@@ -64,7 +64,7 @@ async fn differing_registers(world: &World, location: &str, rows: &BTreeMap<Stri
 
 async fn live_reservations(client: &mut Client, location: &str) -> Option<String> {
     let request = v1::ListReservationsRequest { location: location.to_owned(), ..Default::default() };
-    match call(client.reservations.list_reservations(request)).await.0 {
+    match call(client.reservations.list_reservations(request)).await {
         Answer::Ok(page) if page.reservations.is_empty() && page.next_page_token.is_empty() => None,
         answer => Some(format!("live reservations in {location}: {answer:?}")),
     }
@@ -78,7 +78,7 @@ async fn differing_stock(
 ) -> Option<String> {
     let skus = SUPPLIES.iter().map(|supply| supply.sku(run)).collect();
     let request = v1::GetStockRequest { location: location.to_owned(), skus };
-    let answer = match call(client.stock.get_stock(request)).await.0 {
+    let answer = match call(client.stock.get_stock(request)).await {
         Answer::Ok(answer) => answer,
         answer => return Some(format!("GetStock in {location}: {answer:?}")),
     };
