@@ -40,7 +40,7 @@ pub(crate) async fn reconcile_under_traffic(run: &Run) -> u64 {
 /// Answers how many permitted differences were found; others are violations.
 async fn reconcile(run: &Run, validate_only: bool, permitted: impl Fn(Kind) -> bool) -> u64 {
     let mut found = 0;
-    for (location, clients) in LOCATIONS.into_iter().zip(&run.clients) {
+    for (location, clients) in LOCATIONS.into_iter().zip(run.clients.iter().cycle()) {
         let mut client = clients[0].clone();
         let request = v1::ReconcileRequest { location: location.to_owned(), validate_only };
         let mut findings = Vec::new();

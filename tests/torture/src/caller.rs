@@ -1,5 +1,6 @@
 //! Callers: they carry out plans, and repeat themselves under the same id until they have a definite answer.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tonic::{Response, Status};
 use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::order::{Ask, Heard, Order, now_ms};
 use crate::plan::{Course, Plan, rng};
-use crate::run::{LOCATIONS, Receipt, Run, SUPPLIES, SharedOrder, count, locked};
+use crate::run::{BUSY, Receipt, Run, SUPPLIES, SharedOrder, count, locked};
 
 /// By then every fault is over and healed: who still does not know has a promise broken.
 const DEFINITE_MAX: Duration = Duration::from_secs(90);
@@ -47,7 +48,7 @@ pub(crate) async fn receipts(run: Arc<Run>, keeper: usize) {
     while !run.is_over() {
         let supply = supplies[rng.usize(0..supplies.len())];
         let receipt = Receipt {
-            location: LOCATIONS[keeper % LOCATIONS.len()].to_owned(),
+            location: BUSY[keeper % BUSY.len()].to_owned(),
             request_id: format!("{}k{keeper}-{number}", run.prefix()),
             sku: supply.sku(&run),
             units: rng.i64(1..=supply.receipt),
@@ -156,9 +157,7 @@ impl Errand {
                 self.definite(Ask::Cancel).await;
             }
             Course::ExtendThenConfirm => {
-                let told_ms = locked(&self.order).told().expire_ms;
-                let until_ms = told_ms.unwrap_or_else(now_ms) + EXTENSION_MS;
-                self.definite(Ask::Extend { until_ms, reacquire: true }).await;
+                self.definite(self.extension(true)).await;
                 self.definite(confirm).await;
             }
             Course::Race => {
@@ -174,6 +173,16 @@ impl Errand {
         if locked(&self.order).told().end.is_none() {
             self.definite(Ask::Cancel).await;
         }
+    }
+
+    pub(crate) fn id(&self) -> String {
+        locked(&self.order).id.clone()
+    }
+
+    /// Asks to let it expire later than was told.
+    pub(crate) fn extension(&self, reacquire: bool) -> Ask {
+        let told_ms = locked(&self.order).told().expire_ms;
+        Ask::Extend { until_ms: told_ms.unwrap_or_else(now_ms) + EXTENSION_MS, reacquire }
     }
 
     /// Tries both once, at one instance; answers whether they were done.
@@ -225,6 +234,12 @@ impl Errand {
     /// Asks once, and has the answer audited.
     pub(crate) async fn once(&self, instance: usize, ask: Ask) -> Result<Heard, Unknown> {
         ask_once(&self.run, &self.order, connection(&self.run, instance, self.caller), ask).await
+    }
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        locked(&self.order).fmt(f)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The faults: what each does to the servers, what may be forgotten by it, and how soon the service must answer again.
+//! The faults: what each does to the servers, what it leaves, and how soon the service must answer again.
 
 mod crash;
 mod link;
@@ -8,8 +8,7 @@ mod redis;
 use std::ops::Range;
 use std::time::Duration;
 
-use fastrand::Rng;
-
+use crate::act::{Act, Promise};
 use crate::world::World;
 
 pub(crate) use crash::Crash;
@@ -97,6 +96,7 @@ impl Fault {
             Self::MysqlHangs => 6_000..8_000,
             Self::Links(link) if link.store == Store::Mysql && link.harm != Harm::Slow => 6_000..8_000,
             Self::RedisHangs => 3_000..4_000,
+            Self::Links(link) if link.harm == Harm::Silence => 3_000..4_000,
             _ => 1_000..2_500,
         }
     }
@@ -110,40 +110,53 @@ impl Fault {
         })
     }
 
+    /// What each instance must do while it acts, if it strikes this one.
+    pub(crate) fn promises(self, victim: usize) -> [Promise; 2] {
+        let everything = Promise::Everything { no_sooner: Duration::ZERO };
+        let (struck, other) = match self {
+            Self::Nothing | Self::CommitsCut => (everything, everything),
+            Self::InstanceKilled => (Promise::Dead, everything),
+            // It is there most of the time.
+            Self::InstanceCrashes(_) => (Promise::Nothing, everything),
+            Self::RedisKilled | Self::RedisKilledEmptied | Self::RedisHangs | Self::BothKilled => {
+                (Promise::Unavailable, Promise::Unavailable)
+            }
+            // What was just held may be forgotten.
+            Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver => (Promise::Nothing, Promise::Nothing),
+            Self::MysqlKilled | Self::MysqlHangs | Self::MysqlReadOnly => (Promise::Holds, Promise::Holds),
+            Self::Links(link) => (link.promise(), if link.both { link.promise() } else { everything }),
+        };
+        [0, 1].map(|instance| if instance == victim { struck } else { other })
+    }
+
     /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to heal. An error: it did no harm.
-    pub(crate) async fn strike(self, world: &mut World, lasting: Duration, rng: &mut Rng) -> Result<(), String> {
-        let victim = rng.usize(0..world.instances.len());
+    pub(crate) async fn strike(self, world: &mut World, victim: usize, act: &Act) -> Result<(), String> {
         match self {
-            Self::Nothing => pass(lasting).await,
+            Self::Nothing => act.pass().await,
             Self::InstanceKilled => {
                 world.instances[victim].kill();
-                pass(lasting).await;
+                act.pass().await;
                 world.instances[victim].restart().await;
             }
-            Self::InstanceCrashes(crash) => return crash.strike(&mut world.instances[victim], lasting).await,
-            Self::RedisKilled => redis::killed(world, lasting).await,
-            Self::RedisKilledEmptied => redis::killed_emptied(world, lasting).await,
-            Self::RedisFlushed => redis::flushed(world, lasting).await,
-            Self::RedisRewound => redis::rewound(world, lasting).await,
-            Self::RedisFailedOver => return redis::failed_over(world, lasting).await,
-            Self::RedisHangs => redis::hangs(world, lasting).await,
-            Self::MysqlKilled => mysql::killed(world, lasting).await,
-            Self::MysqlHangs => mysql::hangs(world, lasting).await,
-            Self::MysqlReadOnly => mysql::read_only(world, lasting).await,
-            Self::CommitsCut => return mysql::commits_cut(world, lasting).await,
+            Self::InstanceCrashes(crash) => return crash.strike(&mut world.instances[victim], act).await,
+            Self::RedisKilled => redis::killed(world, act).await,
+            Self::RedisKilledEmptied => return redis::killed_emptied(world, act).await,
+            Self::RedisFlushed => return redis::flushed(world, act).await,
+            Self::RedisRewound => return redis::rewound(world, act).await,
+            Self::RedisFailedOver => return redis::failed_over(world, act).await,
+            Self::RedisHangs => redis::hangs(world, act).await,
+            Self::MysqlKilled => mysql::killed(world, act).await,
+            Self::MysqlHangs => mysql::hangs(world, act).await,
+            Self::MysqlReadOnly => mysql::read_only(world, act).await,
+            Self::CommitsCut => return mysql::commits_cut(world, act).await,
             Self::BothKilled => {
                 world.redis.kill();
                 world.mariadb.kill();
-                pass(lasting).await;
+                act.pass().await;
                 futures::future::join(world.redis.restart(), world.mariadb.restart()).await;
             }
-            Self::Links(link) => link.strike(world, victim, lasting).await,
+            Self::Links(link) => link.strike(world, victim, act).await,
         }
         Ok(())
     }
-}
-
-/// Lets the fault act while callers go on.
-async fn pass(lasting: Duration) {
-    tokio::time::sleep(lasting).await;
 }

@@ -7,6 +7,7 @@
 // This program is a test: a panic is how it fails when its own servers do not do what they are told.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod act;
 mod audit;
 mod caller;
 mod client;

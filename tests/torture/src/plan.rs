@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::order::Lines;
-use crate::run::{LOCATIONS, Run, SUPPLIES, Supply};
+use crate::run::{BUSY, Run, SUPPLIES, Supply};
 
 /// Long enough to confirm in time when nothing is wrong.
 const TTL_MS: u64 = 6_000;
@@ -73,7 +73,7 @@ impl Plan {
             _ => TTL_MS,
         };
         Self {
-            location: LOCATIONS[rng.usize(0..LOCATIONS.len())],
+            location: BUSY[rng.usize(0..BUSY.len())],
             lines,
             part,
             ttl_ms,
@@ -86,10 +86,10 @@ impl Plan {
     }
 
     /// One unit of what is never short, from one instance.
-    pub(crate) fn probe(run: &Run, instance: usize) -> Self {
+    pub(crate) fn probe(run: &Run, instance: usize, location: &'static str) -> Self {
         let lines = vec![(SUPPLIES[0].sku(run), 1)];
         Self {
-            location: LOCATIONS[0],
+            location,
             part: lines.clone(),
             lines,
             ttl_ms: TTL_MS,

@@ -6,8 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::client::Client;
 use crate::order::{Order, Permits};
 
-/// The pools of stock; every run uses all of them.
-pub(crate) const LOCATIONS: [&str; 2] = ["north", "south"];
+/// The pools of stock that callers ask; every run uses all of them.
+pub(crate) const BUSY: [&str; 2] = ["north", "south"];
+
+/// The pool that only probes ask: nobody has locked its rows when a fault strikes.
+pub(crate) const PROBED: &str = "aside";
+
+/// All pools.
+pub(crate) const LOCATIONS: [&str; 3] = [BUSY[0], BUSY[1], PROBED];
 
 /// A sku of every run, in every location.
 pub(crate) struct Supply {
@@ -72,6 +78,7 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) unknown: AtomicU64,
     pub(crate) windows: AtomicU64,
+    pub(crate) probes: AtomicU64,
     violations: AtomicU64,
 }
 

@@ -17,6 +17,7 @@ struct Row {
     refused: u64,
     unknown: u64,
     windows: u64,
+    probes: u64,
     confirmed: usize,
     healed: Vec<Duration>,
     findings: u64,
@@ -27,7 +28,7 @@ struct Row {
 #[derive(Default)]
 pub(crate) struct Table(BTreeMap<&'static str, Row>);
 
-const HEAD: [&str; 11] = [
+const HEAD: [&str; 12] = [
     "fault",
     "runs",
     "requests",
@@ -36,6 +37,7 @@ const HEAD: [&str; 11] = [
     "unknown",
     "confirmed",
     "heals in ms (median/max)",
+    "probes",
     "windows",
     "findings",
     "violations",
@@ -53,6 +55,7 @@ impl Table {
         row.unknown += run.counts.unknown.load(Ordering::Relaxed);
         row.confirmed += run.orders().iter().filter(confirmed).count();
         row.healed.extend(healed);
+        row.probes += run.counts.probes.load(Ordering::Relaxed);
         row.windows += run.counts.windows.load(Ordering::Relaxed);
         row.findings += findings;
         row.violations += run.violations();
@@ -60,20 +63,20 @@ impl Table {
 }
 
 impl Row {
-    fn cells(&self, fault: &str) -> [String; 11] {
+    fn cells(&self, fault: &str) -> [String; 12] {
         let mut healed: Vec<_> = self.healed.iter().map(Duration::as_millis).collect();
         healed.sort_unstable();
         let heals = match (healed.get(healed.len().saturating_sub(1) / 2), healed.last()) {
             (Some(median), Some(max)) => format!("{median}/{max}"),
             _ => "-".to_owned(),
         };
-        let Self { runs, requests, acknowledged, refused, unknown, windows, confirmed, findings, violations, .. } =
-            self;
-        let [runs, requests, acknowledged, refused, unknown, windows, findings, violations] =
-            [runs, requests, acknowledged, refused, unknown, windows, findings, violations].map(u64::to_string);
+        let Self { runs, requests, acknowledged, refused, unknown, probes, windows, findings, violations, .. } = self;
+        let [runs, requests, acknowledged, refused, unknown, probes, windows, findings, violations] =
+            [runs, requests, acknowledged, refused, unknown, probes, windows, findings, violations].map(u64::to_string);
+        let Self { confirmed, .. } = self;
         let confirmed = confirmed.to_string();
         let fault = fault.to_owned();
-        [fault, runs, requests, acknowledged, refused, unknown, confirmed, heals, windows, findings, violations]
+        [fault, runs, requests, acknowledged, refused, unknown, confirmed, heals, probes, windows, findings, violations]
     }
 
     fn sum<'a>(rows: impl Iterator<Item = &'a Self>) -> Self {
@@ -85,6 +88,7 @@ impl Row {
             sum.unknown += row.unknown;
             sum.confirmed += row.confirmed;
             sum.healed.extend(&row.healed);
+            sum.probes += row.probes;
             sum.windows += row.windows;
             sum.findings += row.findings;
             sum.violations += row.violations;

@@ -9,6 +9,7 @@ use futures::future::join;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::act::Act;
 use crate::fault::Fault;
 use crate::instance::SYNC_EVERY;
 use crate::plan::rng;
@@ -92,7 +93,9 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
     };
     let hurt = async {
         tokio::time::sleep(BEFORE).await;
-        if let Err(harmless) = fault.strike(world, lasting, rng).await {
+        let victim = rng.usize(0..world.instances.len());
+        let act = Act::new(run, lasting, fault.promises(victim));
+        if let Err(harmless) = Box::pin(fault.strike(world, victim, &act)).await {
             run.violation(format!("the fault did no harm: {harmless}"));
         }
         run.repair();
@@ -104,6 +107,7 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
                 instance.restart().await;
             }
         }
+        act.finish().await;
         tokio::time::sleep(AFTER).await;
         let findings = audit::reconcile_under_traffic(run).await;
         run.end();

@@ -12,7 +12,7 @@ use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::history::{History, Op, Ret};
 use crate::patience::within;
 use crate::plan::rng;
-use crate::run::{LOCATIONS, Run, count};
+use crate::run::{BUSY, Run, count};
 
 /// A window's calls: enough to meet, few enough to try their orders.
 const CALLERS: usize = 5;
@@ -43,7 +43,7 @@ pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
         on_hand: window.on_hand.into(),
         ..Default::default()
     };
-    let (location, request_id) = (LOCATIONS[0].to_owned(), format!("w{}", run.number));
+    let (location, request_id) = (BUSY[0].to_owned(), format!("w{}", run.number));
     let request = v1::SetStockRequest { location, request_id, items: windows.iter().map(item).collect() };
     let mut client = run.clients[0][0].clone();
     let set = within(END_MAX, async || client.stock.set_stock(request.clone()).await.is_ok()).await;
@@ -165,7 +165,7 @@ impl Window {
 
     /// What a caller is told; nothing where the outcome is unknown.
     async fn call(&self, run: &Run, mut client: Client, op: Op) -> Option<Ret> {
-        let location = LOCATIONS[0].to_owned();
+        let location = BUSY[0].to_owned();
         let id = |order: usize| format!("{}-{order}", self.name);
         match op {
             Op::Reserve { order, units } => {

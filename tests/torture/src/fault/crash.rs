@@ -3,6 +3,9 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
+use futures::future::join;
+
+use crate::act::Act;
 use crate::instance::Instance;
 
 /// How a process ends that aborts, as crash points do: by this signal.
@@ -40,7 +43,13 @@ impl Crash {
     }
 
     /// Starts the instance anew whenever it has crashed; at last without the crash point.
-    pub(crate) async fn strike(self, instance: &mut Instance, lasting: Duration) -> Result<(), String> {
+    pub(crate) async fn strike(self, instance: &mut Instance, act: &Act) -> Result<(), String> {
+        let ((), crashed) = join(act.pass(), self.crash(instance, act.lasting())).await;
+        instance.restart().await;
+        crashed
+    }
+
+    async fn crash(self, instance: &mut Instance, lasting: Duration) -> Result<(), String> {
         let failpoint = format!("{}={}%return", self.failpoint, self.percent);
         let (begin, mut crashes) = (Instant::now(), 0);
         instance.launch_again(Some(&failpoint));
@@ -54,7 +63,6 @@ impl Crash {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        instance.restart().await;
         if crashes == 0 { Err(format!("nothing crashed at {failpoint} within {CRASH_MAX:?}")) } else { Ok(()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pass;
+use crate::act::{Act, Promise};
 use crate::instance::Instance;
 use crate::road::Road;
 use crate::world::World;
@@ -32,7 +32,7 @@ pub(crate) enum Harm {
 pub(crate) struct Link {
     pub(crate) store: Store,
     pub(crate) harm: Harm,
-    both: bool,
+    pub(crate) both: bool,
     name: &'static str,
 }
 
@@ -60,7 +60,7 @@ impl Link {
         self.name
     }
 
-    pub(crate) async fn strike(self, world: &mut World, victim: usize, lasting: Duration) {
+    pub(crate) async fn strike(self, world: &mut World, victim: usize, act: &Act) {
         for road in self.roads(world, victim) {
             match self.harm {
                 Harm::Cut => road.cut().await,
@@ -68,13 +68,23 @@ impl Link {
                 Harm::Slow => road.slow(LATENCY),
             }
         }
-        pass(lasting).await;
+        act.pass().await;
         for road in self.roads(world, victim) {
             match self.harm {
                 Harm::Cut => road.mend().await,
                 Harm::Silence => road.silence(),
                 Harm::Slow => road.slow(Duration::ZERO),
             }
+        }
+    }
+
+    /// What an instance must do whose link is harmed.
+    pub(crate) fn promise(self) -> Promise {
+        match (self.harm, self.store) {
+            // One way to the store and back is the least that it takes.
+            (Harm::Slow, _) => Promise::Everything { no_sooner: 2 * LATENCY },
+            (_, Store::Redis) => Promise::Unavailable,
+            (_, Store::Mysql) => Promise::Holds,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Faults of MySQL.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::pass;
+use futures::future::join;
+
+use crate::act::Act;
 use crate::patience::within;
 use crate::world::World;
 
@@ -12,37 +14,36 @@ const COMMITS_PER_CUT: u64 = 5;
 /// By then each instance has committed more than so often.
 const CUT_MAX: Duration = Duration::from_secs(20);
 
-pub(super) async fn killed(world: &mut World, lasting: Duration) {
+pub(super) async fn killed(world: &mut World, act: &Act) {
     world.mariadb.kill();
-    pass(lasting).await;
+    act.pass().await;
     world.mariadb.restart().await;
 }
 
-pub(super) async fn hangs(world: &mut World, lasting: Duration) {
+pub(super) async fn hangs(world: &mut World, act: &Act) {
     world.mariadb.signal("STOP");
-    pass(lasting).await;
+    act.pass().await;
     world.mariadb.signal("CONT");
 }
 
 /// As a primary is after it was demoted.
-pub(super) async fn read_only(world: &mut World, lasting: Duration) {
+pub(super) async fn read_only(world: &mut World, act: &Act) {
     world.mariadb.execute("SET GLOBAL read_only = 1").await;
-    pass(lasting).await;
+    act.pass().await;
     world.mariadb.execute("SET GLOBAL read_only = 0").await;
 }
 
 /// At least one COMMIT of each instance is cut off before the server has seen it, and one after it has answered.
-pub(super) async fn commits_cut(world: &mut World, lasting: Duration) -> Result<(), String> {
-    let begin = Instant::now();
+pub(super) async fn commits_cut(world: &mut World, act: &Act) -> Result<(), String> {
     let cuts: Vec<_> = world.instances.iter().map(|instance| instance.mysql.commits_cut()).collect();
     for instance in &world.instances {
         instance.mysql.cut_commits(COMMITS_PER_CUT);
     }
     let bitten = within(CUT_MAX, async || {
         let mut instances = world.instances.iter().zip(&cuts);
-        begin.elapsed() >= lasting && instances.all(|(instance, before)| instance.mysql.commits_cut() >= before + 2)
+        instances.all(|(instance, before)| instance.mysql.commits_cut() >= before + 2)
     });
-    let bitten = bitten.await;
+    let ((), bitten) = join(act.pass(), bitten).await;
     for instance in &world.instances {
         instance.mysql.cut_commits(0);
     }

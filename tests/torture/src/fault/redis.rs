@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::pass;
+use crate::act::Act;
 use crate::patience::within;
 use crate::redis::Redis;
 use crate::road::Road;
@@ -15,40 +15,46 @@ const REPLICATE_MAX: Duration = Duration::from_secs(20);
 /// Replicas so far: each has a folder of its own.
 static REPLICAS: AtomicU64 = AtomicU64::new(0);
 
-pub(super) async fn killed(world: &mut World, lasting: Duration) {
+pub(super) async fn killed(world: &mut World, act: &Act) {
     world.redis.kill();
-    pass(lasting).await;
+    act.pass().await;
     world.redis.restart().await;
 }
 
-pub(super) async fn killed_emptied(world: &mut World, lasting: Duration) {
+pub(super) async fn killed_emptied(world: &mut World, act: &Act) -> Result<(), String> {
+    let witness = act.witness(&world.redis).await?;
     world.redis.kill();
-    pass(lasting).await;
+    act.pass().await;
     world.redis.restart_empty().await;
+    act.has_forgotten(&world.redis, &witness).await
 }
 
-pub(super) async fn flushed(world: &mut World, lasting: Duration) {
-    pass(lasting / 2).await;
+pub(super) async fn flushed(world: &mut World, act: &Act) -> Result<(), String> {
+    let witness = act.witness(&world.redis).await?;
     world.redis.command(&["FLUSHALL"]).await;
-    pass(lasting / 2).await;
+    let forgotten = act.has_forgotten(&world.redis, &witness).await;
+    act.pass().await;
+    forgotten
 }
 
-pub(super) async fn hangs(world: &mut World, lasting: Duration) {
+pub(super) async fn hangs(world: &mut World, act: &Act) {
     world.redis.signal("STOP");
-    pass(lasting).await;
+    act.pass().await;
     world.redis.signal("CONT");
 }
 
 /// The snapshot is as old as the fault lasts.
-pub(super) async fn rewound(world: &mut World, lasting: Duration) {
+pub(super) async fn rewound(world: &mut World, act: &Act) -> Result<(), String> {
     let snapshot = world.redis.snapshot().await;
-    pass(lasting).await;
+    let witness = act.witness(&world.redis).await?;
+    act.pass().await;
     world.redis.kill();
     world.redis.restart_from(&snapshot).await;
+    act.has_forgotten(&world.redis, &witness).await
 }
 
 /// The replica lags by as long as the fault lasts.
-pub(super) async fn failed_over(world: &mut World, lasting: Duration) -> Result<(), String> {
+pub(super) async fn failed_over(world: &mut World, act: &Act) -> Result<(), String> {
     let mut link = Road::to(&world.redis.server()).await;
     let name = format!("redis-replica-{}", REPLICAS.fetch_add(1, Ordering::Relaxed) + 1);
     let replica = Redis::start(&world.home, &name).await?;
@@ -61,7 +67,8 @@ pub(super) async fn failed_over(world: &mut World, lasting: Duration) -> Result<
         return Err(format!("the replica did not follow within {REPLICATE_MAX:?}"));
     }
     link.cut().await;
-    pass(lasting).await;
+    let witness = act.witness(&world.redis).await?;
+    act.pass().await;
     world.redis.kill();
     replica.command(&["REPLICAOF", "NO", "ONE"]).await;
     world.redis = replica;
@@ -69,5 +76,5 @@ pub(super) async fn failed_over(world: &mut World, lasting: Duration) -> Result<
     for instance in &mut world.instances {
         instance.redis.lead_to(&server).await;
     }
-    Ok(())
+    act.has_forgotten(&world.redis, &witness).await
 }

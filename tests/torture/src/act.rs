@@ -1,0 +1,199 @@
+//! A fault while it acts, and what must go on meanwhile (design, section 8). Probes ask each instance for what the fault leaves, and for what it takes: an answer
+//! that should not be there says that the fault did no harm.
+//!
+//! Probes begin once the fault has struck and end before it is undone, so that every answer is about the fault.
+
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::future::{join, join_all};
+use tokio::time::timeout;
+
+use crate::caller::Errand;
+use crate::client::Unknown;
+use crate::order::{Ask, Heard};
+use crate::plan::Plan;
+use crate::redis::Redis;
+use crate::run::{BUSY, PROBED, Run, count, locked};
+
+/// Between two probes of an instance.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+
+/// What must go on is done by then, perhaps after a repeat: the machine is busy.
+const DONE_MAX: Duration = Duration::from_secs(2);
+
+/// Between two tries of what must go on.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// An instance says by then that Redis is away: it waits a second for one that is silent, and half as long as it lets anybody wait is fast.
+const UNAVAILABLE_MAX: Duration = Duration::from_secs(2);
+
+/// What an instance must do while a fault acts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Promise {
+    /// Nothing that could be asked for at every moment.
+    Nothing,
+    /// Reserve and Confirm are done, but both together not sooner than the fault makes it.
+    Everything { no_sooner: Duration },
+    /// MySQL is away: Reserve, Extend and Get are done, and Confirm is not.
+    Holds,
+    /// Redis is away: the answer is `UNAVAILABLE`, and fast.
+    Unavailable,
+    /// It is dead, so there is no answer.
+    Dead,
+}
+
+/// A fault that acts.
+pub(crate) struct Act {
+    run: Arc<Run>,
+    lasting: Duration,
+    /// One for each instance.
+    promises: [Promise; 2],
+    /// What was asked for, which must have an end when all is well again.
+    tried: Mutex<Vec<Arc<Errand>>>,
+}
+
+impl Act {
+    pub(crate) fn new(run: &Arc<Run>, lasting: Duration, promises: [Promise; 2]) -> Self {
+        Self { run: run.clone(), lasting, promises, tried: Mutex::default() }
+    }
+
+    pub(crate) fn lasting(&self) -> Duration {
+        self.lasting
+    }
+
+    /// Lets the fault act for as long as it shall, and probes both instances. It may last a little longer, until the last probe is answered.
+    pub(crate) async fn pass(&self) {
+        let [first, second] = [0, 1].map(|instance| Box::pin(self.probe(instance)));
+        join(tokio::time::sleep(self.lasting), join(first, second)).await;
+    }
+
+    /// The key of an order that Redis has just promised to remember.
+    pub(crate) async fn witness(&self, redis: &Redis) -> Result<String, String> {
+        let errand = self.errand(0, PROBED);
+        self.is_done(0, &errand, Ask::Reserve).await;
+        let key = format!("stockhold:{{{PROBED}}}:r:{}", errand.id());
+        if remembers(redis, &key).await { Ok(key) } else { Err(format!("Redis had no {key} before")) }
+    }
+
+    /// The error says that Redis still has what it should have forgotten.
+    pub(crate) async fn has_forgotten(&self, redis: &Redis, witness: &str) -> Result<(), String> {
+        if remembers(redis, witness).await { Err(format!("Redis still has {witness}")) } else { Ok(()) }
+    }
+
+    /// Ends everything that was asked for.
+    pub(crate) async fn finish(&self) {
+        let tried = std::mem::take(&mut *locked(&self.tried));
+        join_all(tried.iter().map(|errand| errand.finish())).await;
+    }
+
+    async fn probe(&self, instance: usize) {
+        let (begin, mut number) = (Instant::now(), 0);
+        let left = || self.lasting.saturating_sub(begin.elapsed());
+        let probes = async {
+            while !left().is_zero() {
+                let busy = BUSY[number % BUSY.len()];
+                match self.promises[instance] {
+                    Promise::Nothing => return,
+                    Promise::Everything { no_sooner } => self.everything(instance, no_sooner).await,
+                    Promise::Holds => self.holds(instance, busy).await,
+                    Promise::Unavailable => self.unavailable(instance, busy).await,
+                    Promise::Dead => self.dead(instance, busy).await,
+                }
+                count(&self.run.counts.probes);
+                number += 1;
+                tokio::time::sleep(PROBE_EVERY).await;
+            }
+        };
+        let confirm = async {
+            if matches!(self.promises[instance], Promise::Holds) {
+                // Who waits longer than the fault lasts has not got what should not be there.
+                let _ = timeout(left(), self.not_confirmed(instance)).await;
+            }
+        };
+        join(probes, confirm).await;
+    }
+
+    /// Where callers are busy too, a Confirm may have to wait for locks that the other instance has left behind.
+    async fn everything(&self, instance: usize, no_sooner: Duration) {
+        let (begin, errand) = (Instant::now(), self.errand(instance, PROBED));
+        for ask in [Ask::Reserve, Ask::Confirm { reacquire: false }] {
+            if !self.is_done(instance, &errand, ask).await {
+                return;
+            }
+        }
+        let took = begin.elapsed();
+        if took < no_sooner {
+            self.broken(instance, &errand, format!("did no harm: Reserve and Confirm took {took:?}"));
+        }
+    }
+
+    async fn holds(&self, instance: usize, location: &'static str) {
+        let errand = self.errand(instance, location);
+        if self.is_done(instance, &errand, Ask::Reserve).await {
+            self.is_done(instance, &errand, errand.extension(false)).await;
+            self.is_done(instance, &errand, Ask::Get).await;
+        }
+    }
+
+    async fn not_confirmed(&self, instance: usize) {
+        let errand = self.errand(instance, PROBED);
+        if self.is_done(instance, &errand, Ask::Reserve).await
+            && let Ok(heard) = errand.once(instance, Ask::Confirm { reacquire: false }).await
+        {
+            self.broken(instance, &errand, format!("did no harm: Confirm without MySQL was answered {heard:?}"));
+        }
+    }
+
+    async fn unavailable(&self, instance: usize, location: &'static str) {
+        let (begin, errand) = (Instant::now(), self.errand(instance, location));
+        let heard = errand.once(instance, Ask::Reserve).await;
+        let took = begin.elapsed();
+        if !matches!(heard, Err(Unknown::NothingDone | Unknown::Outcome)) || took > UNAVAILABLE_MAX {
+            self.broken(instance, &errand, format!("Reserve without Redis was answered {heard:?} after {took:?}"));
+        }
+    }
+
+    async fn dead(&self, instance: usize, location: &'static str) {
+        let errand = self.errand(instance, location);
+        let heard = errand.once(instance, Ask::Reserve).await;
+        if heard != Err(Unknown::Broken) {
+            self.broken(instance, &errand, format!("did no harm: a dead instance answered {heard:?}"));
+        }
+    }
+
+    /// Asks until it is done; a violation if it is refused or takes too long.
+    async fn is_done(&self, instance: usize, errand: &Errand, ask: Ask) -> bool {
+        let begin = Instant::now();
+        loop {
+            let heard = errand.once(instance, ask).await;
+            let (is_done, took) = (matches!(heard, Ok(Heard::Done(_))), begin.elapsed());
+            if took > DONE_MAX || matches!(heard, Ok(Heard::Refused(_))) {
+                self.broken(instance, errand, format!("{ask:?} was answered {heard:?} after {took:?}"));
+                return is_done;
+            }
+            if is_done {
+                return true;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn errand(&self, instance: usize, location: &'static str) -> Arc<Errand> {
+        let mut tried = locked(&self.tried);
+        let id = format!("{}probe{}", self.run.prefix(), tried.len());
+        let errand = Arc::new(Errand::new(&self.run, instance, id, Plan::probe(&self.run, instance, location)));
+        tried.push(errand.clone());
+        errand
+    }
+
+    fn broken(&self, instance: usize, errand: &Errand, what: impl Display) {
+        let (promise, number) = (self.promises[instance], instance + 1);
+        self.run.violation(format!("while the fault acts, instance {number} ({promise:?}): {what}; {errand}"));
+    }
+}
+
+async fn remembers(redis: &Redis, key: &str) -> bool {
+    redis.command(&["EXISTS", key]).await.concat() == "1"
+}
