@@ -21,7 +21,7 @@ use crate::run::{BUSY, PROBED, Run, count, locked};
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// What must go on is done by then, perhaps after a repeat: the machine is busy.
-const DONE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const DONE_MAX: Duration = Duration::from_secs(2);
 
 /// Between two tries of what must go on.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -34,14 +34,19 @@ const UNAVAILABLE_MAX: Duration = Duration::from_secs(2);
 pub(crate) enum Promise {
     /// Nothing that could be asked for at every moment.
     Nothing,
-    /// Reserve and Confirm are done, but both together not sooner than the fault makes it.
-    Everything { no_sooner: Duration },
+    /// Reserve and Confirm are done, each within a bound, but both together not sooner than the fault makes it.
+    Everything { no_sooner: Duration, within: Duration },
     /// MySQL is away: Reserve, Extend and Get are done, and Confirm is not.
     Holds,
     /// Redis is away: the answer is `UNAVAILABLE`, and fast.
     Unavailable,
     /// It is dead, so there is no answer.
     Dead,
+}
+
+impl Promise {
+    /// As if there were no fault.
+    pub(crate) const EVERYTHING: Self = Self::Everything { no_sooner: Duration::ZERO, within: DONE_MAX };
 }
 
 /// A fault that acts.
@@ -72,7 +77,7 @@ impl Act {
     /// The key of an order that Redis has just promised to remember.
     pub(crate) async fn witness(&self, redis: &Redis) -> Result<String, String> {
         let errand = self.errand(0, PROBED);
-        self.is_done(0, &errand, Ask::Reserve).await;
+        self.is_done(0, &errand, Ask::Reserve, DONE_MAX).await;
         let key = format!("stockhold:{{{PROBED}}}:r:{}", errand.id());
         if remembers(redis, &key).await { Ok(key) } else { Err(format!("Redis had no {key} before")) }
     }
@@ -96,7 +101,7 @@ impl Act {
                 let busy = BUSY[number % BUSY.len()];
                 match self.promises[instance] {
                     Promise::Nothing => return,
-                    Promise::Everything { no_sooner } => self.everything(instance, no_sooner).await,
+                    Promise::Everything { no_sooner, within } => self.everything(instance, no_sooner, within).await,
                     Promise::Holds => self.holds(instance, busy).await,
                     Promise::Unavailable => self.unavailable(instance, busy).await,
                     Promise::Dead => self.dead(instance, busy).await,
@@ -115,11 +120,10 @@ impl Act {
         join(probes, confirm).await;
     }
 
-    /// Where callers are busy too, a Confirm may have to wait for locks that the other instance has left behind.
-    async fn everything(&self, instance: usize, no_sooner: Duration) {
+    async fn everything(&self, instance: usize, no_sooner: Duration, within: Duration) {
         let (begin, errand) = (Instant::now(), self.errand(instance, PROBED));
         for ask in [Ask::Reserve, Ask::Confirm { reacquire: false }] {
-            if !self.is_done(instance, &errand, ask).await {
+            if !self.is_done(instance, &errand, ask, within).await {
                 return;
             }
         }
@@ -131,15 +135,15 @@ impl Act {
 
     async fn holds(&self, instance: usize, location: &'static str) {
         let errand = self.errand(instance, location);
-        if self.is_done(instance, &errand, Ask::Reserve).await {
-            self.is_done(instance, &errand, errand.extension(false)).await;
-            self.is_done(instance, &errand, Ask::Get).await;
+        if self.is_done(instance, &errand, Ask::Reserve, DONE_MAX).await {
+            self.is_done(instance, &errand, errand.extension(false), DONE_MAX).await;
+            self.is_done(instance, &errand, Ask::Get, DONE_MAX).await;
         }
     }
 
     async fn not_confirmed(&self, instance: usize) {
         let errand = self.errand(instance, PROBED);
-        if self.is_done(instance, &errand, Ask::Reserve).await
+        if self.is_done(instance, &errand, Ask::Reserve, DONE_MAX).await
             && let Ok(heard) = errand.once(instance, Ask::Confirm { reacquire: false }).await
         {
             self.broken(instance, &errand, format!("did no harm: Confirm without MySQL was answered {heard:?}"));
@@ -164,12 +168,12 @@ impl Act {
     }
 
     /// Asks until it is done; a violation if it is refused or takes too long.
-    async fn is_done(&self, instance: usize, errand: &Errand, ask: Ask) -> bool {
+    async fn is_done(&self, instance: usize, errand: &Errand, ask: Ask, within: Duration) -> bool {
         let begin = Instant::now();
         loop {
             let heard = errand.once(instance, ask).await;
             let (is_done, took) = (matches!(heard, Ok(Heard::Done(_))), begin.elapsed());
-            if took > DONE_MAX || matches!(heard, Ok(Heard::Refused(_))) {
+            if took > within || matches!(heard, Ok(Heard::Refused(_))) {
                 self.broken(instance, errand, format!("{ask:?} was answered {heard:?} after {took:?}"));
                 return is_done;
             }

@@ -112,7 +112,7 @@ impl Fault {
 
     /// What each instance must do while it acts, if it strikes this one.
     pub(crate) fn promises(self, victim: usize) -> [Promise; 2] {
-        let everything = Promise::Everything { no_sooner: Duration::ZERO };
+        let everything = Promise::EVERYTHING;
         let (struck, other) = match self {
             Self::Nothing | Self::CommitsCut => (everything, everything),
             Self::InstanceKilled => (Promise::Dead, everything),
@@ -124,7 +124,7 @@ impl Fault {
             // What was just held may be forgotten.
             Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver => (Promise::Nothing, Promise::Nothing),
             Self::MysqlKilled | Self::MysqlHangs | Self::MysqlReadOnly => (Promise::Holds, Promise::Holds),
-            Self::Links(link) => (link.promise(), if link.both { link.promise() } else { everything }),
+            Self::Links(link) => (link.promise(), if link.both { link.promise() } else { link.promise_elsewhere() }),
         };
         [0, 1].map(|instance| if instance == victim { struck } else { other })
     }

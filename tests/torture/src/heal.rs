@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+
 use crate::caller::Errand;
 use crate::plan::Plan;
 use crate::run::{BUSY, Run};
@@ -29,8 +31,6 @@ pub(crate) async fn heal(run: &Arc<Run>, instance: usize, bound: Duration) -> Du
         run.violation(format!("instance {} did not reserve and confirm within {bound:?}", instance + 1));
     }
     // Those that failed on the way must have an end too.
-    for errand in tried {
-        errand.finish().await;
-    }
+    join_all(tried.iter().map(Errand::finish)).await;
     took
 }

@@ -1,5 +1,7 @@
 //! An instance of the service: a process of its own, with links of its own to both stores.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -18,7 +20,8 @@ pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(4);
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(300);
 
 /// Timers so short that healing can be waited for, and holds so short that they can run out.
-const SETTINGS: [(&str, &str); 8] = [
+/// Redis remembers what has ended for longer than a run and its audit take, but does not gather the orders of all runs.
+const SETTINGS: [(&str, &str); 9] = [
     ("--ttl-min", "100ms"),
     ("--ttl-default", "1s"),
     ("--ttl-max", "2m"),
@@ -27,6 +30,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("--recover-grace", "1s"),
     ("--shutdown-grace", "5s"),
     ("--reconcile-every", "1h"),
+    ("--retention", "15m"),
 ];
 
 /// One instance.
@@ -37,9 +41,9 @@ pub(crate) struct Instance {
     pub(crate) mysql: Road,
     log: PathBuf,
     /// The log had so many bytes when the process was started.
-    log_read: usize,
+    log_read: u64,
     /// So many bytes of it were looked through for bugs.
-    log_audited: usize,
+    log_audited: u64,
     process: Process,
 }
 
@@ -73,34 +77,35 @@ impl Instance {
     /// Starts it again, to crash at a failpoint if one is given (`step=3%return`), perhaps even before it serves.
     pub(crate) fn launch_again(&mut self, failpoint: Option<&str>) {
         self.process.kill();
-        self.log_read = self.log_text().len();
+        self.log_read = std::fs::metadata(&self.log).expect("its log").len();
         self.process = launch(self.port, &self.redis, &self.mysql, &self.log, failpoint);
     }
 
     /// Lines of its log since the last look that nothing may cause.
     pub(crate) fn bugs(&mut self) -> Vec<String> {
-        let log = self.log_text();
-        let new = &log[self.log_audited..];
+        let mut new = log_from(&self.log, self.log_audited);
+        // The last line may still be written.
+        new.truncate(new.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        self.log_audited += new.len() as u64;
+        let new = String::from_utf8_lossy(&new);
         let bugs = new.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked at"));
-        let bugs = bugs.map(str::to_owned).collect();
-        self.log_audited = log.len();
-        bugs
+        bugs.map(str::to_owned).collect()
     }
 
     /// Its port accepts connections earlier, while it still looks at the tables.
     async fn until_up(&mut self) {
         let (log, read) = (self.log.clone(), self.log_read);
-        self.process.until_up(START_MAX, async || text(&log)[read..].contains("listening addr=")).await;
-    }
-
-    fn log_text(&self) -> String {
-        text(&self.log)
+        let is_up = async || String::from_utf8_lossy(&log_from(&log, read)).contains("listening addr=");
+        self.process.until_up(START_MAX, is_up).await;
     }
 }
 
-fn text(log: &Path) -> String {
-    let bytes = std::fs::read(log).expect("its log");
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What a log has behind so many bytes.
+fn log_from(log: &Path, read: u64) -> Vec<u8> {
+    let (mut file, mut new) = (File::open(log).expect("its log"), Vec::new());
+    file.seek(SeekFrom::Start(read)).expect("a file");
+    file.read_to_end(&mut new).expect("a file");
+    new
 }
 
 /// This very program is the service too: see `main`.

@@ -41,6 +41,7 @@ impl Mariadb {
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.display()))
             .args(root_user())
+            .kill_on_drop(true)
             .output()
             .await
             .map_err(|error| error.to_string())?;
@@ -111,6 +112,7 @@ impl Mariadb {
                 let asked = Command::new("mariadb-admin")
                     .args(["--no-defaults", "--user=root", "ping"])
                     .arg(format!("--socket={}", socket.display()))
+                    .kill_on_drop(true)
                     .output()
                     .await;
                 asked.is_ok_and(|answer| answer.status.success())

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stockhold::grpc::v1::{self, ReservationState};
 
 use crate::client::{Answer, Refused, from_lines};
+use crate::run::Ended;
 
 /// Lines: sorted, each sku once.
 pub(crate) type Lines = Vec<(String, u32)>;
@@ -112,6 +113,12 @@ impl Order {
     /// What was told so far.
     pub(crate) fn told(&self) -> Told {
         self.told
+    }
+
+    /// What was told of it, in short.
+    pub(crate) fn ended(&self) -> Ended {
+        let Self { id, location, part, told, .. } = self;
+        Ended { id: id.clone(), location: location.clone(), end: told.end, part: part.clone() }
     }
 
     /// Notes a call that begins, and answers what was told before.

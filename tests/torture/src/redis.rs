@@ -110,7 +110,7 @@ impl Redis {
         let port = self.port.to_string();
         self.process
             .until_up(START_MAX, async || {
-                let asked = Command::new("redis-cli").args(["-p", &port, "ping"]).output().await;
+                let asked = Command::new("redis-cli").args(["-p", &port, "ping"]).kill_on_drop(true).output().await;
                 asked.is_ok_and(|answer| answer.stdout.starts_with(b"PONG"))
             })
             .await;

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::client::Client;
-use crate::order::{Order, Permits};
+use crate::order::{End, Lines, Order, Permits};
 
 /// The pools of stock that callers ask; every run uses all of them.
 pub(crate) const BUSY: [&str; 2] = ["north", "south"];
 
-/// The pool that only probes ask: nobody has locked its rows when a fault strikes.
+/// The pool that only probes ask to confirm: no caller locks its rows.
 pub(crate) const PROBED: &str = "aside";
 
 /// All pools.
@@ -18,8 +19,8 @@ pub(crate) const LOCATIONS: [&str; 3] = [BUSY[0], BUSY[1], PROBED];
 /// A sku of every run, in every location.
 pub(crate) struct Supply {
     name: &'static str,
-    pub(crate) on_hand: i64,
-    pub(crate) floor: i64,
+    on_hand: i64,
+    floor: i64,
     /// It is never short.
     pub(crate) is_plenty: bool,
     /// How many units a receipt brings; 0 means that there is none.
@@ -38,12 +39,37 @@ pub(crate) const SUPPLIES: [Supply; 5] = [
 impl Supply {
     /// Its sku in a run.
     pub(crate) fn sku(&self, run: &Run) -> String {
-        format!("r{}-{}", run.number, self.name)
+        format!("{}{}", run.prefix(), self.name)
+    }
+
+    /// What there is of it in a location when a run begins.
+    pub(crate) fn stock(&self, run: &Run, location: &'static str) -> Stock {
+        Stock { location, sku: self.sku(run), on_hand: self.on_hand, floor: self.floor }
     }
 }
 
 /// One order, shared by the calls that are made for it.
 pub(crate) type SharedOrder = Arc<Mutex<Order>>;
+
+/// What was told of an order, in short.
+#[derive(Clone)]
+pub(crate) struct Ended {
+    pub(crate) id: String,
+    pub(crate) location: String,
+    pub(crate) end: Option<End>,
+    /// What was sold if it was confirmed.
+    pub(crate) part: Lines,
+}
+
+/// A sku as it was brought in.
+#[derive(Clone)]
+pub(crate) struct Stock {
+    pub(crate) location: &'static str,
+    pub(crate) sku: String,
+    pub(crate) on_hand: i64,
+    /// It stays as it is.
+    pub(crate) floor: i64,
+}
 
 /// A receipt that was answered.
 #[derive(Clone)]
@@ -65,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) clients: [Vec<Client>; 2],
     pub(crate) counts: Counts,
     orders: Mutex<Vec<SharedOrder>>,
+    ended: Mutex<Vec<Ended>>,
+    stock: Mutex<Vec<Stock>>,
     receipts: Mutex<Vec<Receipt>>,
     repaired: AtomicBool,
     over: AtomicBool,
@@ -79,6 +107,10 @@ pub(crate) struct Counts {
     pub(crate) unknown: AtomicU64,
     pub(crate) windows: AtomicU64,
     pub(crate) probes: AtomicU64,
+    /// Differences that `Reconcile` found and the fault permits.
+    pub(crate) findings: AtomicU64,
+    /// How long each instance took to heal.
+    pub(crate) healed: Mutex<Vec<Duration>>,
     violations: AtomicU64,
 }
 
@@ -90,8 +122,21 @@ impl Run {
         redis_forgets: bool,
         clients: [Vec<Client>; 2],
     ) -> Arc<Self> {
-        let (counts, orders, receipts, repaired, over) = Default::default();
-        Arc::new(Self { number, fault, seed, redis_forgets, clients, counts, orders, receipts, repaired, over })
+        let (counts, orders, ended, stock, receipts, repaired, over) = Default::default();
+        Arc::new(Self {
+            number,
+            fault,
+            seed,
+            redis_forgets,
+            clients,
+            counts,
+            orders,
+            ended,
+            stock,
+            receipts,
+            repaired,
+            over,
+        })
     }
 
     /// Reports what must not be, at once and in full.
@@ -111,6 +156,39 @@ impl Run {
 
     pub(crate) fn orders(&self) -> Vec<SharedOrder> {
         locked(&self.orders).clone()
+    }
+
+    /// Adds what is not kept as an order.
+    pub(crate) fn add_ended(&self, ended: Ended) {
+        locked(&self.ended).push(ended);
+    }
+
+    /// What was told of every order so far.
+    pub(crate) fn ended(&self) -> Vec<Ended> {
+        let orders = self.orders().into_iter().map(|order| locked(&order).ended());
+        locked(&self.ended).iter().cloned().chain(orders).collect()
+    }
+
+    /// Keeps of every order only what was told in short: its story is long, and of no use once the run is audited.
+    pub(crate) fn forget_stories(&self) {
+        let ended = self.ended();
+        *locked(&self.ended) = ended;
+        locked(&self.orders).clear();
+    }
+
+    /// All that was asked and told of an order, for whoever has to understand a violation.
+    pub(crate) fn story(&self, id: &str) -> String {
+        let order = self.orders().into_iter().find(|order| locked(order).id == id);
+        order.map_or_else(|| format!("order {id}"), |order| locked(&order).to_string())
+    }
+
+    pub(crate) fn add_stock(&self, stock: impl IntoIterator<Item = Stock>) {
+        locked(&self.stock).extend(stock);
+    }
+
+    /// Every sku that was brought in.
+    pub(crate) fn stock(&self) -> Vec<Stock> {
+        locked(&self.stock).clone()
     }
 
     pub(crate) fn add_receipt(&self, receipt: Receipt) {
@@ -147,6 +225,11 @@ impl Run {
     /// What all skus of the run begin with, and the ids of orders and receipts too.
     pub(crate) fn prefix(&self) -> String {
         format!("r{}-", self.number)
+    }
+
+    /// The same for its windows.
+    pub(crate) fn window_prefix(&self) -> String {
+        format!("w{}-", self.number)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::order::End;
-use crate::run::{Run, SharedOrder, locked};
+use crate::run::{Run, locked};
 
 /// All runs of one fault.
 #[derive(Default)]
@@ -44,20 +45,27 @@ const HEAD: [&str; 12] = [
 ];
 
 impl Table {
-    /// Adds a run, how long each instance took to heal, and what `Reconcile` found and the fault permits.
-    pub(crate) fn add(&mut self, run: &Run, healed: &[Duration], findings: u64) {
-        let confirmed = |order: &&SharedOrder| locked(order).told().end == Some(End::Confirmed);
+    /// What is known of these runs when no audit of them is left.
+    pub(crate) fn of(runs: &[Arc<Run>]) -> Self {
+        let mut table = Self::default();
+        for run in runs {
+            table.add(run);
+        }
+        table
+    }
+
+    fn add(&mut self, run: &Run) {
         let row = self.0.entry(run.fault).or_default();
         row.runs += 1;
         row.requests += run.counts.requests.load(Ordering::Relaxed);
         row.acknowledged += run.counts.acknowledged.load(Ordering::Relaxed);
         row.refused += run.counts.refused.load(Ordering::Relaxed);
         row.unknown += run.counts.unknown.load(Ordering::Relaxed);
-        row.confirmed += run.orders().iter().filter(confirmed).count();
-        row.healed.extend(healed);
+        row.confirmed += run.ended().iter().filter(|order| order.end == Some(End::Confirmed)).count();
+        row.healed.extend(locked(&run.counts.healed).iter());
         row.probes += run.counts.probes.load(Ordering::Relaxed);
         row.windows += run.counts.windows.load(Ordering::Relaxed);
-        row.findings += findings;
+        row.findings += run.counts.findings.load(Ordering::Relaxed);
         row.violations += run.violations();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -13,7 +14,7 @@ use crate::act::Act;
 use crate::fault::Fault;
 use crate::instance::SYNC_EVERY;
 use crate::plan::rng;
-use crate::run::Run;
+use crate::run::{Run, locked};
 use crate::table::Table;
 use crate::world::World;
 use crate::{audit, caller, heal, window};
@@ -31,6 +32,9 @@ const AFTER: Duration = SYNC_EVERY.saturating_mul(3);
 /// The longest that callers take to finish once nothing is wrong: longer than one of them takes to give up.
 const FINISH_MAX: Duration = Duration::from_secs(120);
 
+/// Longer than a run takes with all its bounds together, which is seldom more than half a minute.
+const RUN_MAX: Duration = Duration::from_secs(600);
+
 /// Draws from the seed what concerns a run and not a caller.
 const HARNESS: u64 = 1 << 40;
 
@@ -42,7 +46,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
         return Err("no fault has such a name".to_owned());
     }
     let mut world = World::start(home).await?;
-    let (mut table, mut runs, mut lasted) = (Table::default(), Vec::new(), Duration::ZERO);
+    let (mut runs, mut lasted) = (Vec::new(), Duration::ZERO);
     let mut order = rng(seed, 0, HARNESS);
     loop {
         let is_first_round = runs.len() < faults.len();
@@ -54,9 +58,13 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
             let number = runs.len() + 1;
             let mut rng = rng(seed, number, HARNESS);
             let lasting = Duration::from_millis(rng.u64(fault.lasting_ms()));
-            let run = Run::new(number, fault.name(), seed, fault.redis_forgets(), world.clients());
+            let run = Run::new(number, fault.name(), seed, fault.redis_forgets(), world.clients.clone());
             let begin = Instant::now();
-            torment(&mut world, &run, *fault, lasting, &mut rng, &mut table).await;
+            if timeout(RUN_MAX, torment(&mut world, &run, *fault, lasting, &mut rng)).await.is_err() {
+                // Nothing is as it should be, so there is no point in going on.
+                run.violation(format!("not over within {RUN_MAX:?}"));
+                return Err(format!("run {number} is stuck"));
+            }
             println!("run {number}: {}, {:.1} s", fault.name(), begin.elapsed().as_secs_f64());
             lasted += lasting;
             runs.push(run);
@@ -69,12 +77,12 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
     for run in &runs {
         audit::audit_books(&world, run).await;
     }
-    println!("\n{table}");
+    println!("\n{}", Table::of(&runs));
     Ok(runs.iter().map(|run| run.violations()).sum())
 }
 
 /// One run: callers begin, the fault strikes and ends, the service heals, callers finish, and everything is audited.
-async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Duration, rng: &mut Rng, table: &mut Table) {
+async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Duration, rng: &mut Rng) {
     audit::stock_up(run).await;
     let mut callers = JoinSet::new();
     for number in 0..CALLERS {
@@ -83,14 +91,8 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
     for number in 0..KEEPERS {
         callers.spawn(caller::receipts(run.clone(), number));
     }
-    // What Redis forgets is not linearizable; what was sold still is what is gone, which the audit sees.
-    let windows = if run.redis_forgets { None } else { Some(window::prepare(run).await) };
-    let watch = async {
-        match windows {
-            Some(windows) => Some(Box::pin(window::watch(run.clone(), windows)).await),
-            None => None,
-        }
-    };
+    let windows = window::prepare(run).await;
+    let watch = Box::pin(window::watch(run.clone(), windows));
     let hurt = async {
         tokio::time::sleep(BEFORE).await;
         let victim = rng.usize(0..world.instances.len());
@@ -109,14 +111,12 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
         }
         act.finish().await;
         tokio::time::sleep(AFTER).await;
-        let findings = audit::reconcile_under_traffic(run).await;
+        run.counts.findings.store(audit::reconcile_under_traffic(run).await, Ordering::Relaxed);
+        locked(&run.counts.healed).extend([first, second]);
         run.end();
-        ([first, second], findings)
     };
-    let ((healed, findings), windows) = join(hurt, watch).await;
-    if let Some(windows) = windows {
-        Box::pin(window::close(run, windows)).await;
-    }
+    let ((), windows) = join(hurt, watch).await;
+    Box::pin(window::close(run, windows)).await;
     let finished = timeout(FINISH_MAX, async {
         while let Some(ended) = callers.join_next().await {
             if let Err(error) = ended {
@@ -137,5 +137,5 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
             instance.restart().await;
         }
     }
-    table.add(run, &healed, findings);
+    run.forget_stories();
 }

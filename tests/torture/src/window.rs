@@ -10,9 +10,10 @@ use tonic::{Response, Status};
 
 use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::history::{History, Op, Ret};
+use crate::order::End;
 use crate::patience::within;
 use crate::plan::rng;
-use crate::run::{BUSY, Run, count};
+use crate::run::{BUSY, Ended, Run, Stock, count};
 
 /// A window's calls: enough to meet, few enough to try their orders.
 const CALLERS: usize = 5;
@@ -24,6 +25,9 @@ const LOST_MAX: usize = 2;
 
 /// More than there is time for. As many skus as one request may set.
 const WINDOWS_MAX: usize = 100;
+
+/// Between two looks whether windows may begin.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Longer than a window lasts, and the most that the instances allow.
 const TTL_SECONDS: i64 = 120;
@@ -43,6 +47,7 @@ pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
         on_hand: window.on_hand.into(),
         ..Default::default()
     };
+    run.add_stock(windows.iter().map(Window::stock));
     let (location, request_id) = (BUSY[0].to_owned(), format!("w{}", run.number));
     let request = v1::SetStockRequest { location, request_id, items: windows.iter().map(item).collect() };
     let mut client = run.clients[0][0].clone();
@@ -51,9 +56,13 @@ pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
     windows
 }
 
-/// Looks through one window after the other until the run is over; answers those that were looked through.
+/// Looks through one window after the other until the run is over; answers those that were looked through. What Redis forgets is not linearizable, so that it
+/// must be over first.
 pub(crate) async fn watch(run: Arc<Run>, mut windows: Vec<Window>) -> Vec<Window> {
     let mut looked = 0;
+    while run.permits().forgets {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
     for window in &windows {
         if run.is_over() {
             break;
@@ -99,8 +108,12 @@ impl Window {
         };
         let calls = (0..CALLERS).map(|_| (0..CALLS_EACH).map(|_| op()).collect()).collect();
         let on_hand = rng.u32(5..=8);
-        // Nothing else of the run begins so: its audits are about other skus and orders.
-        Self { name: format!("w{}-{number}", run.number), history: History::new(on_hand), on_hand, units, calls }
+        // Nothing else of the run begins so.
+        Self { name: format!("{}{number}", run.window_prefix()), history: History::new(on_hand), on_hand, units, calls }
+    }
+
+    fn stock(&self) -> Stock {
+        Stock { location: BUSY[0], sku: self.name.clone(), on_hand: self.on_hand.into(), floor: 0 }
     }
 
     /// All of its callers at once.
@@ -126,11 +139,19 @@ impl Window {
                 end = self.ask(run, &client, Op::Cancel { order }).await;
                 matches!(end, Some(Ret::Cancelled | Ret::Refused(_)))
             });
-            match (ended.await, end) {
-                (Some(_), Some(Ret::Cancelled)) => {}
-                (Some(_), Some(Ret::Refused(reason))) if reason == "RESERVATION_CONFIRMED" => sold += i64::from(*units),
-                (_, end) => run.violation(format!("window {}: order {order} ends as {end:?}", self.name)),
-            }
+            let end = match (ended.await, end) {
+                (Some(_), Some(Ret::Cancelled)) => Some(End::Cancelled),
+                (Some(_), Some(Ret::Refused(reason))) if reason == "RESERVATION_CONFIRMED" => {
+                    sold += i64::from(*units);
+                    Some(End::Confirmed)
+                }
+                (_, end) => {
+                    run.violation(format!("window {}: order {order} ends as {end:?}", self.name));
+                    None
+                }
+            };
+            let part = vec![(self.name.clone(), *units)];
+            run.add_ended(Ended { id: self.id(order), location: BUSY[0].to_owned(), end, part });
         }
         let left = Some(Ret::Available(i64::from(self.on_hand) - sold));
         let (client, mut told) = (self.client(run, 0), None);
@@ -145,6 +166,10 @@ impl Window {
         if let Err(found) = self.history.check() {
             run.violation(format!("window {}: {found}", self.name));
         }
+    }
+
+    fn id(&self, order: usize) -> String {
+        format!("{}-{order}", self.name)
     }
 
     /// Callers are spread over both instances.
@@ -166,20 +191,19 @@ impl Window {
     /// What a caller is told; nothing where the outcome is unknown.
     async fn call(&self, run: &Run, mut client: Client, op: Op) -> Option<Ret> {
         let location = BUSY[0].to_owned();
-        let id = |order: usize| format!("{}-{order}", self.name);
         match op {
             Op::Reserve { order, units } => {
                 let lines = to_lines(&[(self.name.clone(), units)]);
                 let ttl = Some(prost_types::Duration { seconds: TTL_SECONDS, nanos: 0 });
-                let request = v1::ReserveRequest { location, reservation_id: id(order), lines, ttl };
+                let request = v1::ReserveRequest { location, reservation_id: self.id(order), lines, ttl };
                 answered(run, client.reservations.reserve(request), |answer| state(answer.reservation)).await
             }
             Op::Confirm { order } => {
-                let request = v1::ConfirmRequest { location, reservation_id: id(order), ..Default::default() };
+                let request = v1::ConfirmRequest { location, reservation_id: self.id(order), ..Default::default() };
                 answered(run, client.reservations.confirm(request), |answer| state(answer.reservation)).await
             }
             Op::Cancel { order } => {
-                let request = v1::CancelRequest { location, reservation_id: id(order) };
+                let request = v1::CancelRequest { location, reservation_id: self.id(order) };
                 answered(run, client.reservations.cancel(request), |answer| state(answer.reservation)).await
             }
             Op::Available => {

@@ -19,6 +19,8 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     pub(crate) mariadb: Mariadb,
     pub(crate) instances: [Instance; 2],
+    /// Connections to each instance.
+    pub(crate) clients: [Vec<Client>; 2],
 }
 
 impl World {
@@ -31,11 +33,7 @@ impl World {
         let [first, second] = ["instance-1", "instance-2"]
             .map(async |name| Instance::start(home, name, &redis.server(), &mariadb.server()).await);
         let (first, second) = join(first, second).await;
-        Ok(Self { home: home.to_owned(), redis, mariadb, instances: [first, second] })
-    }
-
-    /// Connections to each instance; a connection is made when it is used.
-    pub(crate) fn clients(&self) -> [Vec<Client>; 2] {
-        [0, 1].map(|index: usize| (0..CONNECTIONS).map(|_| Client::new(self.instances[index].port)).collect())
+        let clients = [&first, &second].map(|instance| (0..CONNECTIONS).map(|_| Client::new(instance.port)).collect());
+        Ok(Self { home: home.to_owned(), redis, mariadb, instances: [first, second], clients })
     }
 }

@@ -1,15 +1,16 @@
 //! What was told against MySQL's tables: no oversell (I1), every confirm exactly once with the lines that were told (I2), one end each (I3), and conservation:
-//! what was there and what came is what is there and what was sold.
+//! what was there and what came is what is there and what was sold, version by version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sea_orm::QueryResult;
 use stockhold::grpc::v1;
 
 use crate::client::{Answer, call};
 use crate::order::{End, Lines};
 use crate::patience::within;
-use crate::run::{LOCATIONS, Run, SUPPLIES, locked};
+use crate::run::{Ended, LOCATIONS, Run, SUPPLIES, Stock};
 use crate::world::World;
 
 /// The stores are well when stock is set.
@@ -23,22 +24,33 @@ pub(super) struct Row {
     pub(super) version: i64,
 }
 
-/// What MySQL has of a run in one location: settlements, deductions, and what was sold and moved of each sku.
+/// What a version of a row has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// A movement, and what it says was on hand after it.
+    Moved { delta: i64, on_hand: i64 },
+    /// The deductions of one batch.
+    Sold { quantity: i64 },
+}
+
+/// What MySQL has of a run in one location: settlements, deductions, and what happened to each sku by version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Books {
-    pub(super) stock: BTreeMap<String, Row>,
+    stock: BTreeMap<String, Row>,
     settlements: BTreeMap<String, String>,
     deductions: BTreeMap<String, Lines>,
-    movements: BTreeMap<String, i64>,
+    changes: BTreeMap<String, BTreeMap<i64, Vec<Change>>>,
 }
 
 /// Brings in the skus of a run.
 pub(crate) async fn stock_up(run: &Run) {
     for location in LOCATIONS {
-        let items = SUPPLIES.iter().map(|supply| v1::SetStockItem {
-            sku: supply.sku(run),
-            on_hand: supply.on_hand,
-            floor: supply.floor,
+        let stock: Vec<_> = SUPPLIES.iter().map(|supply| supply.stock(run, location)).collect();
+        run.add_stock(stock.clone());
+        let items = stock.into_iter().map(|Stock { sku, on_hand, floor, .. }| v1::SetStockItem {
+            sku,
+            on_hand,
+            floor,
             ..Default::default()
         });
         let request = v1::SetStockRequest {
@@ -53,45 +65,59 @@ pub(crate) async fn stock_up(run: &Run) {
     }
 }
 
+/// Selects what belongs to a run in one location, by the name that its skus or its orders have in this column.
+fn of_run(run: &Run, location: &str, column: &str) -> String {
+    let (prefix, window_prefix) = (run.prefix(), run.window_prefix());
+    format!("location = '{location}' AND ({column} LIKE '{prefix}%' OR {column} LIKE '{window_prefix}%')")
+}
+
 /// Reads the rows of a run's skus.
 pub(super) async fn stock(world: &World, run: &Run, location: &str) -> BTreeMap<String, Row> {
-    let prefix = run.prefix();
-    let sql = format!(
-        "SELECT sku, on_hand, floor, version FROM stock WHERE location = '{location}' AND sku LIKE '{prefix}%'"
-    );
+    let sql = format!("SELECT sku, on_hand, floor, version FROM stock WHERE {}", of_run(run, location, "sku"));
     let rows = world.mariadb.books().await.rows(&sql).await;
     let read = rows.iter().map(|row| {
-        let [on_hand, floor, version] = [1, 2, 3].map(|column| row.try_get_by_index(column).expect("a number"));
-        (row.try_get_by_index(0).expect("a sku"), Row { on_hand, floor, version })
+        let [on_hand, floor, version] = [1, 2, 3].map(|column| number(row, column));
+        (text(row, 0), Row { on_hand, floor, version })
     });
     read.collect()
 }
 
 /// Reads everything of a run.
 pub(super) async fn read(world: &World, run: &Run, location: &str) -> Books {
-    let (books, prefix) = (world.mariadb.books().await, run.prefix());
-    let within = format!("WHERE location = '{location}' AND");
-    let settlements =
-        format!("SELECT reservation_id, outcome FROM settlements {within} reservation_id LIKE '{prefix}%'");
-    let deductions = format!(
-        "SELECT reservation_id, sku, quantity FROM deductions {within} reservation_id LIKE '{prefix}%' ORDER BY 1, 2"
+    let books = world.mariadb.books().await;
+    let (of_orders, of_skus) = (of_run(run, location, "reservation_id"), of_run(run, location, "sku"));
+    let settlements = format!("SELECT reservation_id, outcome FROM settlements WHERE {of_orders}");
+    let deductions = format!("SELECT reservation_id, sku, quantity FROM deductions WHERE {of_orders} ORDER BY 1, 2");
+    let moved = format!("SELECT sku, version, delta, on_hand FROM movements WHERE {of_skus}");
+    let sold = format!(
+        "SELECT sku, version, CAST(SUM(quantity) AS SIGNED) FROM deductions WHERE {of_skus} GROUP BY sku, version"
     );
-    let movements =
-        format!("SELECT sku, CAST(SUM(delta) AS SIGNED) FROM movements {within} sku LIKE '{prefix}%' GROUP BY sku");
     let mut read = Books { stock: stock(world, run, location).await, ..Default::default() };
     for row in books.rows(&settlements).await {
-        let outcome = row.try_get_by_index(1).expect("an outcome");
-        read.settlements.insert(row.try_get_by_index(0).expect("an id"), outcome);
+        read.settlements.insert(text(&row, 0), text(&row, 1));
     }
     for row in books.rows(&deductions).await {
-        let quantity: i64 = row.try_get_by_index(2).expect("a quantity");
-        let line = (row.try_get_by_index(1).expect("a sku"), u32::try_from(quantity).expect("not negative"));
-        read.deductions.entry(row.try_get_by_index(0).expect("an id")).or_default().push(line);
+        let line = (text(&row, 1), u32::try_from(number(&row, 2)).expect("not negative"));
+        read.deductions.entry(text(&row, 0)).or_default().push(line);
     }
-    for row in books.rows(&movements).await {
-        read.movements.insert(row.try_get_by_index(0).expect("a sku"), row.try_get_by_index(1).expect("a sum"));
+    let mut changed = |row: &QueryResult, change| {
+        read.changes.entry(text(row, 0)).or_default().entry(number(row, 1)).or_default().push(change);
+    };
+    for row in books.rows(&moved).await {
+        changed(&row, Change::Moved { delta: number(&row, 2), on_hand: number(&row, 3) });
+    }
+    for row in books.rows(&sold).await {
+        changed(&row, Change::Sold { quantity: number(&row, 2) });
     }
     read
+}
+
+fn text(row: &QueryResult, column: usize) -> String {
+    row.try_get_by_index(column).expect("a text")
+}
+
+fn number(row: &QueryResult, column: usize) -> i64 {
+    row.try_get_by_index(column).expect("a number")
 }
 
 /// Audits the books of every location.
@@ -99,37 +125,34 @@ pub(crate) async fn audit_books(world: &World, run: &Run) {
     for location in LOCATIONS {
         let books = read(world, run, location).await;
         let sold = audit_orders(run, location, &books);
-        audit_supply(run, location, &books, &sold);
-        audit_floors(world, run, location).await;
+        for stock in run.stock().iter().filter(|stock| stock.location == location) {
+            audit_stock(run, stock, &books, &sold);
+        }
     }
 }
 
 /// Every order has the end that was told, and no other; answers what was sold by what was told.
 fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i64> {
     let (mut sold, mut known) = (BTreeMap::new(), BTreeSet::new());
-    for order in run.orders() {
-        let order = locked(&order);
-        if order.location != location {
-            continue;
-        }
-        known.insert(order.id.clone());
-        let (expected, lines) = match order.told().end {
-            Some(End::Confirmed) => (Some("CONFIRMED"), Some(&order.part)),
+    for Ended { id, end, part, .. } in run.ended().into_iter().filter(|ended| ended.location == location) {
+        let (expected, lines) = match end {
+            Some(End::Confirmed) => (Some("CONFIRMED"), Some(&part)),
             Some(End::Cancelled) => (Some("CANCELLED"), None),
             Some(End::Rejected) => (Some("REJECTED"), None),
             None => (None, None),
         };
-        let settled = books.settlements.get(&order.id).map(String::as_str);
+        let settled = books.settlements.get(&id).map(String::as_str);
         if settled != expected {
-            run.violation(format!("the ledger has {settled:?}, told was {expected:?}; {order}"));
+            run.violation(format!("the ledger has {settled:?}, told was {expected:?}; {}", run.story(&id)));
         }
-        let deducted = books.deductions.get(&order.id);
+        let deducted = books.deductions.get(&id);
         if deducted != lines {
-            run.violation(format!("the ledger deducted {deducted:?}, told was {lines:?}; {order}"));
+            run.violation(format!("the ledger deducted {deducted:?}, told was {lines:?}; {}", run.story(&id)));
         }
         for (sku, quantity) in lines.into_iter().flatten() {
             *sold.entry(sku.clone()).or_default() += i64::from(*quantity);
         }
+        known.insert(id);
     }
     for id in books.settlements.keys().chain(books.deductions.keys()) {
         if !known.contains(id) {
@@ -139,35 +162,42 @@ fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i6
     sold
 }
 
-fn audit_supply(run: &Run, location: &str, books: &Books, sold: &BTreeMap<String, i64>) {
+/// What was there and what came is what is there and what was sold, and each step from the first version to the last was allowed.
+fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, i64>) {
+    let Stock { location, sku, floor, .. } = stock;
+    let Some(row) = books.stock.get(sku) else { return run.violation(format!("{sku} is not in {location}")) };
     let receipts = run.receipts();
-    for supply in &SUPPLIES {
-        let sku = supply.sku(run);
-        let received = receipts.iter().filter(|receipt| receipt.location == location && receipt.sku == sku);
-        let moved = supply.on_hand + received.map(|receipt| receipt.units).sum::<i64>();
-        let expected = moved - sold.get(&sku).unwrap_or(&0);
-        let on_hand = books.stock.get(&sku).map(|row| row.on_hand);
-        if on_hand != Some(expected) {
-            run.violation(format!("{sku} in {location}: on_hand is {on_hand:?}, by what was told it is {expected}"));
-        }
-        if books.movements.get(&sku) != Some(&moved) {
-            let found = books.movements.get(&sku);
-            run.violation(format!("{sku} in {location}: movements are {found:?}, by what was told they are {moved}"));
-        }
+    let received = receipts.iter().filter(|receipt| receipt.location == *location && receipt.sku == *sku);
+    let moved = stock.on_hand + received.map(|receipt| receipt.units).sum::<i64>();
+    let expected = moved - sold.get(sku).unwrap_or(&0);
+    if (row.on_hand, row.floor) != (expected, *floor) {
+        run.violation(format!("{sku} in {location} is {row:?}, by what was told {expected} are on hand"));
     }
-}
-
-/// No deduction has taken a sku below its floor.
-async fn audit_floors(world: &World, run: &Run, location: &str) {
-    let prefix = run.prefix();
-    let sql = format!(
-        "SELECT sku, on_hand, floor FROM stock WHERE location = '{location}' AND sku LIKE '{prefix}%' AND on_hand < floor \
-         AND EXISTS (SELECT 1 FROM deductions WHERE deductions.location = stock.location AND deductions.sku = stock.sku \
-         AND deductions.version = stock.version)"
-    );
-    for row in world.mariadb.books().await.rows(&sql).await {
-        let sku: String = row.try_get_by_index(0).expect("a sku");
-        let [on_hand, floor]: [i64; 2] = [1, 2].map(|column| row.try_get_by_index(column).expect("a number"));
-        run.violation(format!("OVERSOLD: {sku} in {location} has {on_hand}, its floor is {floor}"));
+    let (mut on_hand, mut moved_by_books, mut version) = (0, 0, 0);
+    for (at, changes) in books.changes.get(sku).into_iter().flatten() {
+        match changes[..] {
+            [Change::Moved { delta, on_hand: noted }] => {
+                (on_hand, moved_by_books) = (on_hand + delta, moved_by_books + delta);
+                if noted != on_hand {
+                    run.violation(format!("{sku} in {location}: movement {at} notes {noted}, there were {on_hand}"));
+                }
+            }
+            [Change::Sold { quantity }] => {
+                on_hand -= quantity;
+                if on_hand < *floor {
+                    run.violation(format!("OVERSOLD: {sku} in {location} had {on_hand} at {at}, its floor is {floor}"));
+                }
+            }
+            _ => run.violation(format!("{sku} in {location}: version {at} was given twice: {changes:?}")),
+        }
+        version = *at;
+    }
+    if moved_by_books != moved {
+        run.violation(format!(
+            "{sku} in {location}: movements are {moved_by_books}, by what was told they are {moved}"
+        ));
+    }
+    if (row.on_hand, row.version) != (on_hand, version) {
+        run.violation(format!("{sku} in {location} is {row:?}, by the books {on_hand} at {version}"));
     }
 }

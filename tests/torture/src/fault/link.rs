@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::act::{Act, Promise};
+use crate::act::{Act, DONE_MAX, Promise};
 use crate::instance::Instance;
 use crate::road::Road;
 use crate::world::World;
 
 /// What a slow link adds to each chunk, in each direction.
 const LATENCY: Duration = Duration::from_millis(40);
+
+/// MySQL keeps the locks of an instance that fell silent until its `wait_timeout` of 10 s; then whoever waits needs a moment.
+const LOCKED_MAX: Duration = Duration::from_secs(15);
 
 /// Which store the link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +85,18 @@ impl Link {
     pub(crate) fn promise(self) -> Promise {
         match (self.harm, self.store) {
             // One way to the store and back is the least that it takes.
-            (Harm::Slow, _) => Promise::Everything { no_sooner: 2 * LATENCY },
+            (Harm::Slow, _) => Promise::Everything { no_sooner: 2 * LATENCY, within: DONE_MAX },
             (_, Store::Redis) => Promise::Unavailable,
             (_, Store::Mysql) => Promise::Holds,
+        }
+    }
+
+    /// What the other instance must do, if only one is harmed.
+    pub(crate) fn promise_elsewhere(self) -> Promise {
+        match (self.harm, self.store) {
+            // Callers wait for the locks, and other locations may have to wait for their turn behind them.
+            (Harm::Silence, Store::Mysql) => Promise::Everything { no_sooner: Duration::ZERO, within: LOCKED_MAX },
+            _ => Promise::EVERYTHING,
         }
     }
 
