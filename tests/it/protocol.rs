@@ -303,6 +303,12 @@ async fn sync_pushes_what_missed_its_push(it: LocalService) {
     assert_eq!((it.stock("a").await.0, it.stock("b").await.0), (11, 21));
     assert_eq!(it.service.sync(&location("l")).await.expect("syncs"), 0);
 
+    // A row that the mark has passed already: its version was drawn before, its transaction committed after.
+    let Reply::Counters(counters) = it.at_holds(Command::Counters { skus: vec![sku("b")] }).await else { panic!() };
+    it.at_holds(Command::ReplaceRegister { sku: sku("b"), judged: counters[0].0, row: Some(old_b) }).await;
+    assert_eq!(it.service.sync(&location("l")).await.expect("syncs"), 1);
+    assert_eq!(it.stock("b").await.0, 21);
+
     // A mark from a clock that was ahead, as a failover may leave it.
     let Reply::Synced(judged) = it.at_holds(Command::GetSynced).await else { panic!() };
     it.at_holds(Command::SetSynced { judged, version: i64::MAX >> 10 }).await;

@@ -21,13 +21,13 @@ use crate::run::{BUSY, PROBED, Run, count, locked};
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// What must go on is done by then, perhaps after a repeat: the machine is busy.
-pub(crate) const DONE_MAX: Duration = Duration::from_secs(2);
+pub(crate) const DONE_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries of what must go on.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An instance says by then that Redis is away: it waits a second for one that is silent, and half as long as it lets anybody wait is fast.
-const UNAVAILABLE_MAX: Duration = Duration::from_secs(2);
+/// An instance says by then that Redis is away: it waits a second for one that is silent. Less than it lets anybody wait is fast.
+const UNAVAILABLE_MAX: Duration = Duration::from_secs(3);
 
 /// What an instance must do while a fault acts.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use crate::act::{Act, DONE_MAX, Promise};
+use crate::act::{Act, Promise};
 use crate::instance::Instance;
 use crate::road::Road;
 use crate::world::World;
 
 /// What a slow link adds to each chunk, in each direction.
 const LATENCY: Duration = Duration::from_millis(40);
+
+/// A Confirm makes several ways to the store and back, and may wait for those before it, which do too.
+const SLOW_MAX: Duration = Duration::from_secs(10);
 
 /// MySQL keeps the locks of an instance that fell silent until its `wait_timeout` of 10 s; then whoever waits needs a moment.
 const LOCKED_MAX: Duration = Duration::from_secs(15);
@@ -85,7 +88,7 @@ impl Link {
     pub(crate) fn promise(self) -> Promise {
         match (self.harm, self.store) {
             // One way to the store and back is the least that it takes.
-            (Harm::Slow, _) => Promise::Everything { no_sooner: 2 * LATENCY, within: DONE_MAX },
+            (Harm::Slow, _) => Promise::Everything { no_sooner: 2 * LATENCY, within: SLOW_MAX },
             (_, Store::Redis) => Promise::Unavailable,
             (_, Store::Mysql) => Promise::Holds,
         }
