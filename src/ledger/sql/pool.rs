@@ -15,9 +15,12 @@ use super::dialect::Dialect;
 use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
-/// How long a pool that was replaced keeps the next one from being replaced, unless all of its connections have ended: a database that answers, but never
-/// ends what it is asked, must not be given one connection after the other.
-const RENEW_AGAIN: Duration = Duration::from_secs(300);
+/// How many pools may be replaced within [`REPLACED_COUNTS`], but for those whose connections have all ended: a link may fall silent several times, but a
+/// database that answers, and never ends what it is asked, must not be given one connection after the other.
+const REPLACED_MAX: usize = 4;
+
+/// How long a pool that was replaced counts.
+const REPLACED_COUNTS: Duration = Duration::from_secs(300);
 
 /// A clone is another handle to the same one.
 #[derive(Clone)]
@@ -28,8 +31,8 @@ struct Inner {
     dialect: Dialect,
     connections_max: u32,
     current: RwLock<Current>,
-    /// The pool before this one, and since when it is replaced; held by whoever replaces the present one.
-    replaced: Mutex<Option<(DatabaseConnection, Instant)>>,
+    /// The pools before this one that still count, and since when each is replaced; held by whoever replaces the present one.
+    replaced: Mutex<Vec<(DatabaseConnection, Instant)>>,
 }
 
 #[derive(Clone)]
@@ -86,9 +89,8 @@ impl Pool {
     async fn renew(self, spoiled: u64) {
         let Inner { url, dialect, connections_max, current, replaced } = &*self.0;
         let Ok(mut replaced) = replaced.try_lock() else { return };
-        let too_soon =
-            replaced.as_ref().is_some_and(|(old, since)| since.elapsed() < RENEW_AGAIN && dialect.connections(old) > 0);
-        if too_soon || self.current().number != spoiled {
+        replaced.retain(|(old, since)| since.elapsed() < REPLACED_COUNTS && dialect.connections(old) > 0);
+        if replaced.len() == REPLACED_MAX || self.current().number != spoiled {
             return;
         }
         if !matches!(timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await, Ok(Ok(()))) {
@@ -98,7 +100,7 @@ impl Pool {
             tracing::warn!("connections to the database were lost without a word: all are replaced");
             let new = Current { db, number: spoiled + 1 };
             let old = std::mem::replace(&mut *current.write().unwrap_or_else(PoisonError::into_inner), new);
-            *replaced = Some((old.db, Instant::now()));
+            replaced.push((old.db, Instant::now()));
         }
     }
 }
