@@ -121,8 +121,9 @@ impl Fault {
             Self::RedisKilled | Self::RedisKilledEmptied | Self::RedisHangs | Self::BothKilled => {
                 (Promise::Unavailable, Promise::Unavailable)
             }
-            // What was just held may be forgotten.
-            Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver => (Promise::Nothing, Promise::Nothing),
+            Self::RedisFlushed => (Promise::Refills, Promise::Refills),
+            // They strike at their end: until then there is nothing but a snapshot, or a replica.
+            Self::RedisRewound | Self::RedisFailedOver => (Promise::Nothing, Promise::Nothing),
             Self::MysqlKilled | Self::MysqlHangs | Self::MysqlReadOnly => (Promise::Holds, Promise::Holds),
             Self::Links(link) => (link.promise(), if link.both { link.promise() } else { link.promise_elsewhere() }),
         };
@@ -155,7 +156,7 @@ impl Fault {
                 act.pass().await;
                 futures::future::join(world.redis.restart(), world.mariadb.restart()).await;
             }
-            Self::Links(link) => link.strike(world, victim, act).await,
+            Self::Links(link) => return link.strike(world, victim, act).await,
         }
         Ok(())
     }
