@@ -116,14 +116,6 @@ impl Dialect {
         }
     }
 
-    /// How many connections a pool has, those that do not come back included. SQLite's always do.
-    pub(super) fn connections(self, db: &DatabaseConnection) -> u32 {
-        match self {
-            Self::MySql => db.get_mysql_connection_pool().size(),
-            Self::Sqlite => 0,
-        }
-    }
-
     /// Microseconds since 1970 by the database's clock, in UTC whatever its time zone is.
     pub(super) fn now_micros(self) -> &'static str {
         match self {

@@ -15,12 +15,8 @@ use super::dialect::Dialect;
 use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
-/// How many pools may be replaced within [`REPLACED_COUNTS`], but for those whose connections have all ended: a link may fall silent several times, but a
-/// database that answers, and never ends what it is asked, must not be given one connection after the other.
-const REPLACED_MAX: usize = 4;
-
-/// How long a pool that was replaced counts.
-const REPLACED_COUNTS: Duration = Duration::from_secs(300);
+/// How long a pool is kept at least: a database that answers, and never ends what it is asked, must not be given one connection after the other.
+const KEPT: Duration = Duration::from_secs(30);
 
 /// A clone is another handle to the same one.
 #[derive(Clone)]
@@ -31,8 +27,8 @@ struct Inner {
     dialect: Dialect,
     connections_max: u32,
     current: RwLock<Current>,
-    /// The pools before this one that still count, and since when each is replaced; held by whoever replaces the present one.
-    replaced: Mutex<Vec<(DatabaseConnection, Instant)>>,
+    /// Since when the present one is in its place, unless it is the first; held by whoever replaces it.
+    replaced: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -89,8 +85,7 @@ impl Pool {
     async fn renew(self, spoiled: u64) {
         let Inner { url, dialect, connections_max, current, replaced } = &*self.0;
         let Ok(mut replaced) = replaced.try_lock() else { return };
-        replaced.retain(|(old, since)| since.elapsed() < REPLACED_COUNTS && dialect.connections(old) > 0);
-        if replaced.len() == REPLACED_MAX || self.current().number != spoiled {
+        if replaced.is_some_and(|since| since.elapsed() < KEPT) || self.current().number != spoiled {
             return;
         }
         if !matches!(timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await, Ok(Ok(()))) {
@@ -99,8 +94,8 @@ impl Pool {
         if let Ok(db) = Database::connect(Dialect::connect_options(url, *connections_max)).await {
             tracing::warn!("connections to the database were lost without a word: all are replaced");
             let new = Current { db, number: spoiled + 1 };
-            let old = std::mem::replace(&mut *current.write().unwrap_or_else(PoisonError::into_inner), new);
-            replaced.push((old.db, Instant::now()));
+            *current.write().unwrap_or_else(PoisonError::into_inner) = new;
+            *replaced = Some(Instant::now());
         }
     }
 }

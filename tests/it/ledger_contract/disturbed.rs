@@ -149,11 +149,11 @@ async fn connections_that_fell_silent_are_replaced() {
         };
         assert_eq!(use_all("before").await, [true, true]);
         // It may happen again soon: a link that is bad once is often bad twice.
-        for time in ["first", "second", "third"] {
+        for time in ["first", "second"] {
             road.silence();
             use_all(&format!("{time} silence")).await;
             let healed = async || use_all(&format!("after the {time}")).await == [true, true];
-            eventually("it heals by itself", Duration::from_secs(30), healed).await;
+            eventually("it heals by itself", Duration::from_secs(60), healed).await;
         }
         // One that fell silent while it was on its way back may not end.
         let _ = tokio::time::timeout(ANSWER_MAX, ledger.close()).await.expect("nobody waits for it");
