@@ -16,7 +16,7 @@ use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
 /// How long a pool is kept at least: a database that answers, and never ends what it is asked, must not be given one connection after the other.
-const KEPT: Duration = Duration::from_secs(30);
+const KEPT_MIN: Duration = Duration::from_secs(30);
 
 /// A clone is another handle to the same one.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ impl Pool {
     async fn renew(self, spoiled: u64) {
         let Inner { url, dialect, connections_max, current, replaced } = &*self.0;
         let Ok(mut replaced) = replaced.try_lock() else { return };
-        if replaced.is_some_and(|since| since.elapsed() < KEPT) || self.current().number != spoiled {
+        if replaced.is_some_and(|since| since.elapsed() < KEPT_MIN) || self.current().number != spoiled {
             return;
         }
         if !matches!(timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await, Ok(Ok(()))) {

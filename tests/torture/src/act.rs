@@ -21,7 +21,7 @@ use crate::run::{BUSY, PROBED, Run, count, locked};
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// What must go on is done by then, perhaps after a repeat: the machine is busy.
-pub(crate) const DONE_MAX: Duration = Duration::from_secs(5);
+const DONE_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries of what must go on.
 const PAUSE: Duration = Duration::from_millis(20);
