@@ -27,10 +27,10 @@ pub struct Moved {
 }
 
 impl Change<'_> {
-    pub(super) fn skus(&self) -> Vec<Sku> {
+    pub(super) fn skus(&self) -> Vec<&Sku> {
         match self {
-            Change::Set(targets) => targets.iter().map(|target| target.sku.clone()).collect(),
-            Change::Adjust { adjustments, .. } => adjustments.iter().map(|change| change.sku.clone()).collect(),
+            Change::Set(targets) => targets.iter().map(|target| &target.sku).collect(),
+            Change::Adjust { adjustments, .. } => adjustments.iter().map(|change| &change.sku).collect(),
         }
     }
 

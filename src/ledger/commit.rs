@@ -1,14 +1,14 @@
 //! One transaction that settles many reservations of one location.
 //!
-//! It locks, looks, decides and writes, in this order, and promises nothing before its commit. Repeating it after a commit whose answer was
-//! lost finds its own settlements and answers them.
+//! It asks everything, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that everybody wants is locked
+//! meanwhile. Nothing is promised before its commit. Repeating it after a commit whose answer was lost finds its own settlements and answers them.
 
 use std::collections::BTreeSet;
 
-use super::database::{Database, Transaction};
-use super::decide::{Answer, Decision, Facts, decide};
+use super::database::{Ask, Database, Writes};
+use super::decide::{Answer, Decision, decide};
 use super::{Intent, LedgerError, Verdict};
-use crate::domain::{Location, ReservationId, Sku};
+use crate::domain::{Lines, Location, ReservationId, Sku};
 
 /// Settles these, in order; one verdict each.
 pub(super) async fn commit(
@@ -16,42 +16,44 @@ pub(super) async fn commit(
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
-    let mut transaction = database.begin().await?;
-    // An error from here on drops the transaction, which rolls it back.
-    let to_confirm: Vec<Sku> = intents.iter().flat_map(|(_, intent)| lines_to_confirm(intent)).collect();
-    let rows = transaction.lock_rows(location, &to_confirm).await?;
-    let ids: Vec<ReservationId> = intents.iter().map(|(id, _)| (*id).clone()).collect();
-    let settled = transaction.settlements(location, &ids).await?;
-    // Read behind the locks: a version is never much older than its commit, on which the sync task's overlap rests.
-    let now_micros = transaction.now_micros().await?;
-
-    let mut decision = decide(Facts { now_micros, rows, settled }, intents.iter().copied());
-
-    write(&mut *transaction, location, &decision).await?;
-    let unseen = skus_to_answer(intents, &decision).into_iter().filter(|sku| !decision.rows.contains_key(sku));
-    let seen = transaction.rows(location, &unseen.collect::<Vec<_>>()).await?;
-    decision.rows.extend(seen);
+    let (facts, transaction) = database.begin(location, ask(intents)).await?;
+    let mut decision = decide(facts, intents.iter().copied());
     before_commit();
-    transaction.commit().await?;
+    transaction.commit(writes(&decision)).await?;
     after_commit();
+
+    // Rows that are answered and were not locked, as those of a repeated confirm: read now, they are at least as new as the commit. The connection that this
+    // takes is the one which the transaction has just given back.
+    let not_locked = skus_to_answer(intents, &decision).into_iter().filter(|sku| !decision.rows.contains_key(sku));
+    let not_locked: Vec<_> = not_locked.collect();
+    if !not_locked.is_empty() {
+        decision.rows.extend(database.rows(location, &not_locked).await?);
+    }
     Ok(verdicts(intents, decision))
 }
 
-async fn write(transaction: &mut dyn Transaction, location: &Location, decision: &Decision) -> Result<(), LedgerError> {
-    let mut settlements: Vec<_> = decision.settlements.iter().collect();
-    // Two instances that settle the same ids must meet at the first of them, not crosswise.
-    settlements.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    transaction.insert_settlements(location, &settlements, &decision.rows).await?;
-    let changed = decision.changed.iter().filter_map(|sku| Some((sku, decision.rows.get(sku)?)));
-    transaction.update_rows(location, &changed.collect::<Vec<_>>()).await
+fn ask<'a>(intents: &[(&'a ReservationId, &'a Intent)]) -> Ask<'a> {
+    Ask {
+        skus: intents.iter().flat_map(|(_, intent)| skus_to_deduct(intent)).collect(),
+        reservations: intents.iter().map(|(id, _)| *id).collect(),
+        change: None,
+    }
 }
 
-fn lines_to_confirm(intent: &Intent) -> impl Iterator<Item = Sku> {
+fn writes(decision: &Decision) -> Writes<'_> {
+    Writes {
+        settlements: decision.settlements.iter().map(|settlement| (&settlement.id, settlement)).collect(),
+        changed_rows: decision.changed.iter().filter_map(|sku| decision.rows.get_key_value(sku)).collect(),
+        ..Writes::default()
+    }
+}
+
+fn skus_to_deduct(intent: &Intent) -> impl Iterator<Item = &Sku> {
     let lines = match intent {
         Intent::Confirm { lines, .. } => Some(lines),
         Intent::Cancel | Intent::Reject { .. } => None,
     };
-    lines.into_iter().flat_map(|lines| lines.skus().cloned())
+    lines.into_iter().flat_map(Lines::skus)
 }
 
 /// The skus of which an intent is answered the row.

@@ -3,7 +3,7 @@
 //! `sql` keeps this contract over MySQL and SQLite; the simulation of `tests/it` keeps it in memory, so that what stands above can be run against a database that
 //! fails wherever it can, in any order, again and again. `tests/it/ledger_contract.rs` runs against all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +17,11 @@ use crate::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRo
 /// The tables. Whatever is read outside of a transaction was committed before.
 #[async_trait]
 pub trait Database: Send + Sync + 'static {
-    /// Begins a transaction that will write.
-    async fn begin(&self) -> Result<Box<dyn Transaction>, LedgerError>;
+    /// Begins a transaction that will write, and answers what it must know to decide. All of it is asked at once: while a transaction has locks, each way to
+    /// the database and back is time that others wait.
+    ///
+    /// It may fail as a [`Failure`] says; then nothing was begun.
+    async fn begin(&self, location: &Location, ask: Ask<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError>;
 
     /// The rows of these skus, those that exist.
     async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError>;
@@ -71,58 +74,63 @@ pub trait Database: Send + Sync + 'static {
     fn capacity(&self) -> Capacity;
 }
 
-/// A transaction that was begun. Dropping it rolls it back; so does the end of the connection. It reads what was committed (READ COMMITTED) and what it wrote.
-///
-/// Every method may fail as a [`Failure`] says. After a failure nothing but dropping it is allowed.
+/// What a transaction must know to decide.
+#[derive(Clone, Debug, Default)]
+pub struct Ask<'a> {
+    /// The rows to lock: in byte order, as everybody does.
+    pub skus: BTreeSet<&'a Sku>,
+    /// The reservations that may be settled already.
+    pub reservations: BTreeSet<&'a ReservationId>,
+    /// The change of supply that may have been made already.
+    pub change: Option<&'a RequestId>,
+}
+
+/// What the database says to an [`Ask`]. The rows are locked first; all else is read behind the locks, as it is committed then.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The database's clock, in microseconds since 1970. As it is read behind the locks, a version is never much older than its commit, on which the
+    /// sync task's overlap rests.
+    pub now_micros: i64,
+    /// The rows, those that exist; nobody else changes them until the transaction ends.
+    pub rows: BTreeMap<Sku, StockRow>,
+    /// The settlements, those that exist, with their deducted lines.
+    pub settled: BTreeMap<ReservationId, Settlement>,
+    /// The fingerprint of the change of supply, if it was made.
+    pub change_made: Option<String>,
+}
+
+/// A transaction that was begun: one location's. Dropping it rolls it back, though not at once; so does the end of the connection.
 #[async_trait]
 pub trait Transaction: Send {
-    /// The rows of these skus, those that exist; nobody else changes them until the transaction ends. They are locked in byte order, as everybody does.
-    async fn lock_rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError>;
+    /// Writes all of this and makes it durable and visible, or nothing. After an error, which is one as a [`Failure`] says, it may be either.
+    async fn commit(self: Box<Self>, writes: Writes<'_>) -> Result<(), LedgerError>;
+}
 
-    /// As [`Database::rows`].
-    async fn rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError>;
+/// What a transaction writes; nothing is fine too. What is inserted and exists already is a [`Failure::Collision`].
+#[derive(Clone, Debug, Default)]
+pub struct Writes<'a> {
+    /// Inserted, with a deduction for each of their lines that has the version of its row in `changed_rows`. In order of their ids: two instances that
+    /// settle the same ones must meet at the first of them, not crosswise.
+    pub settlements: BTreeMap<&'a ReservationId, &'a Settlement>,
+    /// Inserted.
+    pub new_rows: BTreeMap<&'a Sku, &'a StockRow>,
+    /// Known to exist, and locked.
+    pub changed_rows: BTreeMap<&'a Sku, &'a StockRow>,
+    /// Inserted, if it moved anything.
+    pub change: Option<ChangeMade<'a>>,
+}
 
-    /// As [`Database::settlements`].
-    async fn settlements(
-        &mut self,
-        location: &Location,
-        ids: &[ReservationId],
-    ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError>;
-
-    /// The fingerprint of the change of supply that was made under this id, if there was one.
-    async fn change_made(&mut self, location: &Location, request_id: &RequestId)
-    -> Result<Option<String>, LedgerError>;
-
-    /// As [`Database::now_micros`].
-    async fn now_micros(&mut self) -> Result<i64, LedgerError>;
-
-    /// Inserts settlements, and a deduction for each of their lines with the version that its row has in `rows`. One that exists already is a
-    /// [`Failure::Collision`].
-    async fn insert_settlements(
-        &mut self,
-        location: &Location,
-        settlements: &[&Settlement],
-        rows: &BTreeMap<Sku, StockRow>,
-    ) -> Result<(), LedgerError>;
-
-    /// Inserts rows. One that exists already is a [`Failure::Collision`].
-    async fn insert_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError>;
-
-    /// Writes rows that are known to exist and locked.
-    async fn update_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError>;
-
-    /// Inserts what explains a change of supply. One under the same id that exists already is a [`Failure::Collision`].
-    async fn insert_movements(
-        &mut self,
-        location: &Location,
-        request_id: &RequestId,
-        fingerprint: &str,
-        reason: &str,
-        moved: &[Moved],
-    ) -> Result<(), LedgerError>;
-
-    /// Makes it durable and visible, all of it or nothing. After an error it may be either.
-    async fn commit(self: Box<Self>) -> Result<(), LedgerError>;
+/// What explains a change of supply.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangeMade<'a> {
+    /// Its id.
+    pub request_id: &'a RequestId,
+    /// Tells whether another request under the same id asks for the same.
+    pub fingerprint: &'a str,
+    /// Why, in the caller's words.
+    pub reason: &'a str,
+    /// What it moved.
+    pub moved: &'a [Moved],
 }
 
 /// How much may be asked of a database at a time.

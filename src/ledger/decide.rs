@@ -3,14 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Intent;
+use super::database::Facts;
 use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, StockRow};
-
-/// What the database says before the batch. The rows are locked and cover all lines to confirm, unless there is no such row.
-pub(super) struct Facts {
-    pub(super) now_micros: i64,
-    pub(super) rows: BTreeMap<Sku, StockRow>,
-    pub(super) settled: BTreeMap<ReservationId, Settlement>,
-}
 
 /// What is to be written, and what each intent is answered once it is.
 #[derive(Default)]
@@ -32,9 +26,10 @@ pub(super) struct Answer {
     pub(super) shortages: Vec<Shortage>,
 }
 
-/// Decides in order of arrival. Whatever is settled, before or in this batch, stands.
+/// Decides in order of arrival. Whatever is settled, before or in this batch, stands. The rows of the facts cover all lines to confirm, unless there is no
+/// such row.
 pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
-    let Facts { now_micros, rows, mut settled } = facts;
+    let Facts { now_micros, rows, mut settled, .. } = facts;
     let mut decision = Decision { rows, ..Decision::default() };
     for (id, intent) in intents {
         if let Some(settlement) = settled.get(id) {

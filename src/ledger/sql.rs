@@ -2,25 +2,26 @@
 
 mod dialect;
 mod entity;
+mod insert;
 mod migrate;
+mod packet;
 mod pool;
 mod query;
-mod sizes;
-mod tables;
+mod select;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseConnection, DbErr};
 
 use self::dialect::{Dialect, failure};
-use self::entity::{deduction, movement, settlement, stock};
 use self::pool::Pool;
-use super::change::Moved;
-use super::database::{Capacity, Database, DatabaseError, Transaction};
+use self::transaction::SqlTransaction;
+use super::database::{Ask, Capacity, Database, DatabaseError, Facts, Transaction};
 use super::{Book, LedgerError};
-use crate::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
+use crate::domain::{Location, ReservationId, Settlement, Sku, StockRow};
 
 /// A MySQL or SQLite database.
 pub(super) struct SqlDatabase {
@@ -49,13 +50,14 @@ impl SqlDatabase {
 
 #[async_trait]
 impl Database for SqlDatabase {
-    async fn begin(&self) -> Result<Box<dyn Transaction>, LedgerError> {
-        let transaction = self.with(|db| async move { Ok(tables::begin(&db).await?) }).await?;
-        Ok(Box::new(SqlTransaction { transaction, dialect: self.dialect() }))
+    async fn begin(&self, location: &Location, ask: Ask<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError> {
+        let begin = |db| async move { SqlTransaction::begin(&db, self.dialect(), location, &ask).await };
+        let (facts, transaction) = self.with(begin).await?;
+        Ok((facts, Box::new(transaction)))
     }
 
     async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        self.with(|db| async move { tables::stock(&db, location, skus).await }).await
+        self.with(|db| async move { query::rows(&db, self.dialect(), location, skus).await }).await
     }
 
     async fn settlements(
@@ -63,7 +65,7 @@ impl Database for SqlDatabase {
         location: &Location,
         ids: &[ReservationId],
     ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
-        self.with(|db| async move { tables::settlements(&db, location, ids).await }).await
+        self.with(|db| async move { query::settlements(&db, self.dialect(), location, ids).await }).await
     }
 
     async fn list_rows(
@@ -93,7 +95,7 @@ impl Database for SqlDatabase {
     }
 
     async fn now_micros(&self) -> Result<i64, LedgerError> {
-        self.with(|db| async move { Ok(tables::now_micros(&db, self.dialect()).await?) }).await
+        self.with(|db| async move { Ok(query::now_micros(&db, self.dialect()).await?) }).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
@@ -117,100 +119,6 @@ impl Database for SqlDatabase {
         let others = (self.connections_max as usize).saturating_sub(queues * batches_at_once).max(1);
         Capacity { queues, batches_at_once, others }
     }
-}
-
-struct SqlTransaction {
-    transaction: DatabaseTransaction,
-    dialect: Dialect,
-}
-
-#[async_trait]
-impl Transaction for SqlTransaction {
-    async fn lock_rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        tables::lock_stock(&self.transaction, location, skus).await
-    }
-
-    async fn rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        tables::stock(&self.transaction, location, skus).await
-    }
-
-    async fn settlements(
-        &mut self,
-        location: &Location,
-        ids: &[ReservationId],
-    ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
-        tables::settlements(&self.transaction, location, ids).await
-    }
-
-    async fn change_made(
-        &mut self,
-        location: &Location,
-        request_id: &RequestId,
-    ) -> Result<Option<String>, LedgerError> {
-        tables::change_made(&self.transaction, location, request_id).await
-    }
-
-    async fn now_micros(&mut self) -> Result<i64, LedgerError> {
-        Ok(tables::now_micros(&self.transaction, self.dialect).await?)
-    }
-
-    async fn insert_settlements(
-        &mut self,
-        location: &Location,
-        settlements: &[&Settlement],
-        rows: &BTreeMap<Sku, StockRow>,
-    ) -> Result<(), LedgerError> {
-        let settled = settlements.iter().map(|settlement| settlement::Model::new(location, settlement));
-        tables::insert::<_, settlement::Entity>(&self.transaction, settled.collect()).await?;
-        let deducted = settlements.iter().flat_map(|settlement| {
-            settlement.lines.iter().map(|line| deduction::Model {
-                location: location.as_str().into(),
-                reservation_id: settlement.id.as_str().into(),
-                sku: line.sku.as_str().into(),
-                quantity: line.quantity.into(),
-                version: rows.get(&line.sku).map_or(0, |row| row.version),
-            })
-        });
-        Ok(tables::insert::<_, deduction::Entity>(&self.transaction, deducted.collect()).await?)
-    }
-
-    async fn insert_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        Ok(tables::insert::<_, stock::Entity>(&self.transaction, models(location, rows)).await?)
-    }
-
-    async fn update_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        Ok(tables::update_stock(&self.transaction, models(location, rows)).await?)
-    }
-
-    async fn insert_movements(
-        &mut self,
-        location: &Location,
-        request_id: &RequestId,
-        fingerprint: &str,
-        reason: &str,
-        moved: &[Moved],
-    ) -> Result<(), LedgerError> {
-        let movements = moved.iter().zip(0..).map(|(moved, position)| movement::Model {
-            location: location.as_str().into(),
-            request_id: request_id.as_str().into(),
-            position,
-            sku: moved.sku.as_str().into(),
-            delta: moved.delta,
-            reason: reason.into(),
-            on_hand: moved.row.on_hand,
-            version: moved.row.version,
-            fingerprint: fingerprint.into(),
-        });
-        Ok(tables::insert::<_, movement::Entity>(&self.transaction, movements.collect()).await?)
-    }
-
-    async fn commit(self: Box<Self>) -> Result<(), LedgerError> {
-        Ok(self.transaction.commit().await?)
-    }
-}
-
-fn models(location: &Location, rows: &[(&Sku, &StockRow)]) -> Vec<stock::Model> {
-    rows.iter().map(|(sku, row)| stock::Model::new(location, sku, row)).collect()
 }
 
 impl From<DbErr> for LedgerError {

@@ -1,8 +1,8 @@
 //! One transaction that changes supply: the rows and the movements that explain them.
 
 use super::LedgerError;
-use super::change::Change;
-use super::database::Database;
+use super::change::{Change, Moved};
+use super::database::{Ask, ChangeMade, Database, Facts, Writes};
 use crate::domain::{Location, Refusal, RequestId};
 
 /// Applies the change once, however often it is asked for under this id.
@@ -13,29 +13,35 @@ pub(super) async fn apply(
     change: Change<'_>,
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let fingerprint = change.fingerprint().to_string();
-    let mut transaction = database.begin().await?;
-    let rows = transaction.lock_rows(location, &change.skus()).await?;
-    // Looked at behind the locks, so that of two equal requests the second sees the first. If there was nothing to lock, they collide at
-    // the key of their first movement, and the second is repeated.
-    if let Some(made) = transaction.change_made(location, request_id).await? {
-        return Ok(if made == fingerprint { Ok(()) } else { Err(Refusal::RequestIdReused(request_id.clone())) });
-    }
-    let now_micros = transaction.now_micros().await?;
-
-    let mut moved = match change.decide(&rows, now_micros) {
+    let ask = Ask { skus: change.skus().into_iter().collect(), change: Some(request_id), ..Ask::default() };
+    let (facts, transaction) = database.begin(location, ask).await?;
+    let moved = match decide(&change, &facts, request_id, &fingerprint) {
         Ok(moved) => moved,
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(refusal) => {
+            transaction.commit(Writes::default()).await?;
+            return Ok(Err(refusal));
+        }
     };
-    // Two requests that create the same skus must meet at the first of them, not crosswise.
-    moved.sort_unstable_by(|one, other| one.sku.cmp(&other.sku));
-
     // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for its movement
     // would be wrong.
-    let (changed, new): (Vec<_>, Vec<_>) =
-        moved.iter().map(|moved| (&moved.sku, &moved.row)).partition(|(sku, _)| rows.contains_key(*sku));
-    transaction.insert_rows(location, &new).await?;
-    transaction.update_rows(location, &changed).await?;
-    transaction.insert_movements(location, request_id, &fingerprint, change.reason(), &moved).await?;
-    transaction.commit().await?;
+    let (changed_rows, new_rows) =
+        moved.iter().map(|moved| (&moved.sku, &moved.row)).partition(|(sku, _)| facts.rows.contains_key(*sku));
+    let change = ChangeMade { request_id, fingerprint: &fingerprint, reason: change.reason(), moved: &moved };
+    transaction.commit(Writes { new_rows, changed_rows, change: Some(change), ..Writes::default() }).await?;
     Ok(Ok(()))
+}
+
+/// What is to be moved; nothing if that was done already. This was looked at behind the locks, so that of two equal requests the second sees the first. If there
+/// was nothing to lock, they collide at the key of their first movement, and the second is repeated.
+fn decide(
+    change: &Change<'_>,
+    facts: &Facts,
+    request_id: &RequestId,
+    fingerprint: &str,
+) -> Result<Vec<Moved>, Refusal> {
+    match &facts.change_made {
+        None => change.decide(&facts.rows, facts.now_micros),
+        Some(made) if made == fingerprint => Ok(Vec::new()),
+        Some(_) => Err(Refusal::RequestIdReused(request_id.clone())),
+    }
 }

@@ -39,6 +39,8 @@ macro_rules! cases {
 }
 
 mod disturbed;
+mod dropped;
+mod hostile;
 mod life;
 mod query;
 mod race;

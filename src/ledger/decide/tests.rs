@@ -25,7 +25,7 @@ fn facts(rows: &[(&str, i64, i64)]) -> Facts {
     let row = |&(name, on_hand, floor): &(&str, i64, i64)| {
         (sku(name), StockRow { version: 7, on_hand, floor, retired: name == "retired" })
     };
-    Facts { now_micros: NOW_MICROS, rows: rows.iter().map(row).collect(), settled: BTreeMap::new() }
+    Facts { now_micros: NOW_MICROS, rows: rows.iter().map(row).collect(), ..Facts::default() }
 }
 
 fn outcomes(facts: Facts, intents: &[(&str, Intent)]) -> (Vec<Outcome>, Decision) {

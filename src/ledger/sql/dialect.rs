@@ -1,9 +1,10 @@
-//! All that differs between MySQL and SQLite. The statements themselves are built by sea-orm, which leaves out what an engine does not
+//! All that differs between MySQL and SQLite. Most statements are built by sea-orm, which leaves out what an engine does not
 //! know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in `migrate`.
 
 use std::time::Duration;
 
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
+use sea_orm::sea_query::{MysqlQueryBuilder, QueryBuilder, QueryStatementWriter, SqliteQueryBuilder};
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor};
@@ -32,10 +33,12 @@ const IDLE: Duration = Duration::from_secs(3);
 /// instance vanished without a word in the midst of a transaction. Longer than a try may take.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Enough for every statement in all of its sizes.
+/// Enough for every statement that is prepared, and for the books in all of their sizes.
 const STATEMENTS_KEPT: usize = 256;
 
-/// Read committed takes no gap locks, so that rows are locked one by one and in order. Strict mode never cuts what does not fit.
+/// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is committed by then, so that what is read
+/// behind a lock is what its last holder left. Strict mode never cuts what does not fit. Without `NO_BACKSLASH_ESCAPES` and `ANSI_QUOTES` texts mean what
+/// sea-query has written.
 /// `lock_wait_timeout` is about the locks that backups and changes of a table take.
 fn mysql_session() -> [String; 2] {
     let (wait_timeout_secs, lock_wait_secs) = (WAIT_TIMEOUT.as_secs(), LOCK_WAIT.as_secs());
@@ -113,6 +116,39 @@ impl Dialect {
                 .map_err(connection_error),
             // Its pool opens a file, which succeeds or fails at once.
             Self::Sqlite => Ok(()),
+        }
+    }
+
+    /// Begins a transaction that will write: SQLite takes its write lock now, for a read that becomes a write may fail without waiting.
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Self::MySql => "BEGIN",
+            Self::Sqlite => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// A statement with its values, escaped.
+    pub(super) fn text(self, statement: &impl QueryStatementWriter) -> String {
+        match self {
+            Self::MySql => statement.to_string(MysqlQueryBuilder),
+            Self::Sqlite => statement.to_string(SqliteQueryBuilder),
+        }
+    }
+
+    /// A value, escaped.
+    pub(super) fn quoted(self, value: &str) -> String {
+        let value = value.into();
+        match self {
+            Self::MySql => MysqlQueryBuilder.value_to_string(&value),
+            Self::Sqlite => SqliteQueryBuilder.value_to_string(&value),
+        }
+    }
+
+    /// As [`by_primary_key`], behind the name of a table that is joined: there sea-query knows no hints.
+    pub(super) fn primary_key_hint(self) -> &'static str {
+        match self {
+            Self::MySql => "FORCE INDEX (PRIMARY)",
+            Self::Sqlite => "",
         }
     }
 

@@ -1,10 +1,11 @@
 //! Brings the tables up to date, safely when several instances start at once: one migrates, the others wait for it.
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DbErr};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
 
 use super::dialect::Dialect;
 use super::pool::Pool;
-use super::tables::begin;
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
 /// The lock that instances of one database share. A name has at most 64 characters. (MySQL 9.6 and later have no SHA1.)
@@ -31,7 +32,10 @@ pub(super) async fn migrate(pool: &Pool) -> Result<usize, LedgerError> {
             Ok(applied?)
         }
         Dialect::Sqlite => {
-            let transaction = begin(&pool.db()).await?;
+            // The write lock is taken now: a read that becomes a write may fail without waiting.
+            let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+            let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+            let transaction = pool.db().begin_with_options(options).await?;
             let applied = migrations::apply(&transaction).await?;
             transaction.commit().await?;
             Ok(applied)

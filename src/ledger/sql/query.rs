@@ -1,16 +1,59 @@
-//! Reading supply and the books, outside of any transaction.
+//! Reading supply, settlements and the books, outside of any transaction.
+
+use std::collections::BTreeMap;
 
 use sea_orm::sea_query::Condition;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
-    Value,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect, Statement, Value,
 };
 
 use super::dialect::{Dialect, by_primary_key};
 use super::entity::stock::{Column, Entity};
-use super::sizes;
-use crate::domain::{Location, Sku, StockRow};
+use super::packet::Connection;
+use super::select;
+use crate::domain::{Location, ReservationId, Settlement, Sku, StockRow};
 use crate::ledger::{Book, LedgerError};
+
+/// The rows of these skus, those that exist.
+pub(super) async fn rows(
+    db: &DatabaseConnection,
+    dialect: Dialect,
+    location: &Location,
+    skus: &[Sku],
+) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
+    let statements = select::rows(dialect, location, &skus.iter().collect::<Vec<_>>(), false);
+    select::read_rows(ask(db, dialect, &statements).await?)
+}
+
+/// The settlements of these reservations, those that exist, with their deducted lines.
+pub(super) async fn settlements(
+    db: &DatabaseConnection,
+    dialect: Dialect,
+    location: &Location,
+    ids: &[ReservationId],
+) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
+    let statements = select::settlements(dialect, location, &ids.iter().collect::<Vec<_>>());
+    select::read_settlements(ask(db, dialect, &statements).await?)
+}
+
+/// Runs statements in one packet, if there are any; an empty one is an error.
+async fn ask(
+    db: &DatabaseConnection,
+    dialect: Dialect,
+    statements: &[String],
+) -> Result<impl Iterator<Item = QueryResult> + use<>, DbErr> {
+    let answers = match statements {
+        [] => Vec::new(),
+        _ => Connection::of(db, dialect).await?.run(statements).await?,
+    };
+    Ok(answers.into_iter().flatten())
+}
+
+/// The database's clock, in microseconds since 1970.
+pub(super) async fn now_micros(db: &DatabaseConnection, dialect: Dialect) -> Result<i64, DbErr> {
+    dialect.row(db, dialect.now_micros()).await?.try_get("", "now_micros")
+}
 
 /// Rows in byte order of the sku.
 pub(super) async fn list_rows(
@@ -74,19 +117,20 @@ pub(super) async fn books(
     location: &Location,
     skus: &[Sku],
 ) -> Result<Vec<Book>, LedgerError> {
-    let mut books = Vec::new();
-    for list in sizes::lists(skus) {
-        let sql = format!("{BOOKS}{}) ORDER BY sku", vec!["?"; list.len()].join(", "));
-        let values = [location.as_str()].into_iter().chain(list.iter().map(Sku::as_str)).map(Value::from);
-        for row in db.query_all_raw(Statement::from_sql_and_values(dialect.backend(), sql, values)).await? {
-            let sku: String = row.try_get("", "sku")?;
-            books.push(Book {
-                sku: Sku::parse(&sku).map_err(|broken| LedgerError::Corrupt(format!("sku {sku:?} {broken}")))?,
-                on_hand: row.try_get("", "on_hand")?,
-                moved: row.try_get("", "moved")?,
-                deducted: row.try_get("", "deducted")?,
-            });
-        }
+    if skus.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(books)
+    let sql = format!("{BOOKS}{}) ORDER BY sku", vec!["?"; skus.len()].join(", "));
+    let values = [location.as_str()].into_iter().chain(skus.iter().map(Sku::as_str)).map(Value::from);
+    let answered = db.query_all_raw(Statement::from_sql_and_values(dialect.backend(), sql, values)).await?;
+    let book = |row: QueryResult| {
+        let sku: String = row.try_get("", "sku")?;
+        Ok(Book {
+            sku: Sku::parse(&sku).map_err(|broken| LedgerError::Corrupt(format!("sku {sku:?} {broken}")))?,
+            on_hand: row.try_get("", "on_hand")?,
+            moved: row.try_get("", "moved")?,
+            deducted: row.try_get("", "deducted")?,
+        })
+    };
+    answered.into_iter().map(book).collect()
 }

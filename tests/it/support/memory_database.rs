@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stockhold::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
-use stockhold::ledger::database::{Capacity, Database, DatabaseError, Failure, Transaction};
+use stockhold::ledger::database::{
+    Ask, Capacity, ChangeMade, Database, DatabaseError, Facts, Failure, Transaction, Writes,
+};
 use stockhold::ledger::{Book, LedgerError, Moved};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
@@ -154,6 +156,11 @@ impl Tables {
         ids.iter().filter_map(settled).collect()
     }
 
+    fn change_made(&self, location: &Location, request_id: &RequestId) -> Option<String> {
+        let first = (location.clone(), request_id.clone(), 0);
+        self.movements.get(&first).map(|movement| movement.fingerprint.clone())
+    }
+
     /// How many units were sold.
     pub(crate) fn deducted(&self, location: &Location, sku: &Sku) -> i64 {
         let of_sku = self.deductions.iter().filter(|((l, _, s), _)| l == location && s == sku);
@@ -192,23 +199,27 @@ impl MemoryDatabase {
 
 #[async_trait]
 impl Database for MemoryDatabase {
-    async fn begin(&self) -> Result<Box<dyn Transaction>, LedgerError> {
+    async fn begin(&self, location: &Location, ask: Ask<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError> {
         self.weather.connect().await?;
-        let mut state = self.server.state();
-        state.last_transaction += 1;
-        let number = state.last_transaction;
-        state.open.insert(number, self.client);
+        let number = {
+            let mut state = self.server.state();
+            state.last_transaction += 1;
+            let number = state.last_transaction;
+            state.open.insert(number, self.client);
+            number
+        };
         let (server, weather) = (Arc::clone(&self.server), Arc::clone(&self.weather));
-        let own = Tables::default();
-        Ok(Box::new(MemoryTransaction {
+        let mut transaction = MemoryTransaction {
             server,
             weather,
             number,
-            own,
+            location: location.clone(),
+            own: Tables::default(),
             is_over: false,
             is_asked: false,
-            has_failed: false,
-        }))
+        };
+        let facts = transaction.answer(ask).await?;
+        Ok((facts, Box::new(transaction)))
     }
 
     async fn rows(&self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
@@ -302,14 +313,13 @@ struct MemoryTransaction {
     server: Arc<Server>,
     weather: Arc<dyn Weather>,
     number: u64,
+    location: Location,
     /// What it wrote.
     own: Tables,
     /// Committed, or left to the server.
     is_over: bool,
-    /// A statement is under way: who leaves now cannot tell the server.
+    /// A packet is under way: who leaves now cannot tell the server.
     is_asked: bool,
-    /// After a failure nothing but dropping it is allowed.
-    has_failed: bool,
 }
 
 impl Drop for MemoryTransaction {
@@ -327,24 +337,38 @@ impl Drop for MemoryTransaction {
 }
 
 impl MemoryTransaction {
-    /// Begins a statement; `done` ends it.
+    /// Sends a packet of statements, which ends as soon as one of them fails.
     async fn ask(&mut self) -> Result<(), LedgerError> {
-        assert!(!self.has_failed, "a transaction was used after it failed");
-        (self.is_asked, self.has_failed) = (true, true);
+        self.is_asked = true;
         match self.weather.statement().await {
             Ok(()) => Ok(()),
             Err(error) => self.fail(error),
         }
     }
 
-    fn done<T>(&mut self, answer: T) -> Result<T, LedgerError> {
-        (self.is_asked, self.has_failed) = (false, false);
-        Ok(answer)
-    }
-
     fn fail<T>(&mut self, error: LedgerError) -> Result<T, LedgerError> {
         self.is_asked = false;
         Err(error)
+    }
+
+    async fn answer(&mut self, ask: Ask<'_>) -> Result<Facts, LedgerError> {
+        self.ask().await?;
+        let location = self.location.clone();
+        let skus: Vec<_> = ask.skus.into_iter().cloned().collect();
+        let existing: Vec<_> = self.server.look(|tables| tables.rows_of(&location, &skus)).into_keys().collect();
+        for sku in &existing {
+            self.lock(Key::Stock(location.clone(), sku.clone())).await?;
+        }
+        let ids: Vec<_> = ask.reservations.into_iter().cloned().collect();
+        let now_micros = self.weather.now_micros();
+        let facts = self.server.look(|tables| Facts {
+            now_micros,
+            rows: tables.rows_of(&location, &existing),
+            settled: tables.settlements_of(&location, &ids),
+            change_made: ask.change.and_then(|request_id| tables.change_made(&location, request_id)),
+        });
+        self.is_asked = false;
+        Ok(facts)
     }
 
     async fn lock(&mut self, key: Key) -> Result<(), LedgerError> {
@@ -368,139 +392,74 @@ impl MemoryTransaction {
         }
     }
 
-    /// What this transaction sees: what is committed, and what it wrote.
-    fn seen<C>(&self, what: impl Fn(&Tables) -> C) -> C
-    where
-        C: IntoIterator + Extend<C::Item>,
-    {
-        let mut seen = self.server.look(&what);
-        seen.extend(what(&self.own));
-        seen
-    }
-
-    fn exists<T>(&self, what: impl Fn(&Tables) -> Option<&T>) -> bool {
-        what(&self.own).is_some() || self.server.look(|tables| what(tables).is_some())
-    }
-}
-
-#[async_trait]
-impl Transaction for MemoryTransaction {
-    async fn lock_rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        self.ask().await?;
-        let existing: Vec<_> = self.seen(|tables| tables.rows_of(location, skus)).into_keys().collect();
-        for sku in &existing {
-            self.lock(Key::Stock(location.clone(), sku.clone())).await?;
-        }
-        let rows = self.seen(|tables| tables.rows_of(location, &existing));
-        self.done(rows)
-    }
-
-    async fn rows(&mut self, location: &Location, skus: &[Sku]) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-        self.ask().await?;
-        let rows = self.seen(|tables| tables.rows_of(location, skus));
-        self.done(rows)
-    }
-
-    async fn settlements(
-        &mut self,
-        location: &Location,
-        ids: &[ReservationId],
-    ) -> Result<BTreeMap<ReservationId, Settlement>, LedgerError> {
-        self.ask().await?;
-        let settled = self.seen(|tables| tables.settlements_of(location, ids));
-        self.done(settled)
-    }
-
-    async fn change_made(
-        &mut self,
-        location: &Location,
-        request_id: &RequestId,
-    ) -> Result<Option<String>, LedgerError> {
-        self.ask().await?;
-        let key = (location.clone(), request_id.clone(), 0);
-        let made = self.server.look(|tables| tables.movements.get(&key).map(|movement| movement.fingerprint.clone()));
-        self.done(made)
-    }
-
-    async fn now_micros(&mut self) -> Result<i64, LedgerError> {
-        self.ask().await?;
-        let now_micros = self.weather.now_micros();
-        self.done(now_micros)
-    }
-
-    async fn insert_settlements(
-        &mut self,
-        location: &Location,
-        settlements: &[&Settlement],
-        rows: &BTreeMap<Sku, StockRow>,
-    ) -> Result<(), LedgerError> {
-        self.ask().await?;
-        for settlement in settlements {
-            self.lock(Key::Settlement(location.clone(), settlement.id.clone())).await?;
-            let key = (location.clone(), settlement.id.clone());
-            if self.exists(|tables| tables.settlements.get(&key)) {
+    async fn insert_settlements(&mut self, writes: &Writes<'_>) -> Result<(), LedgerError> {
+        for (id, settlement) in &writes.settlements {
+            let key = (self.location.clone(), (*id).clone());
+            self.lock(Key::Settlement(key.0.clone(), key.1.clone())).await?;
+            if self.server.look(|tables| tables.settlements.contains_key(&key)) {
                 return self.fail(failed(Failure::Collision, "duplicate settlement"));
             }
             for line in settlement.lines.iter() {
-                let version = rows.get(&line.sku).map_or(0, |row| row.version);
+                let version = writes.changed_rows.get(&line.sku).expect("its row is changed").version;
                 let deduction = Deduction { quantity: line.quantity, version };
-                self.own.deductions.insert((location.clone(), settlement.id.clone(), line.sku.clone()), deduction);
+                self.own.deductions.insert((key.0.clone(), key.1.clone(), line.sku.clone()), deduction);
             }
             self.own.settlements.insert(key, (*settlement).clone());
         }
-        self.done(())
+        Ok(())
     }
 
-    async fn insert_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        self.ask().await?;
+    async fn insert_rows(&mut self, rows: &BTreeMap<&Sku, &StockRow>) -> Result<(), LedgerError> {
         for (sku, row) in rows {
-            let key = (location.clone(), (*sku).clone());
+            let key = (self.location.clone(), (*sku).clone());
             self.lock(Key::Stock(key.0.clone(), key.1.clone())).await?;
-            if self.exists(|tables| tables.stock.get(&key)) {
+            if self.server.look(|tables| tables.stock.contains_key(&key)) {
                 return self.fail(failed(Failure::Collision, "duplicate row"));
             }
             self.own.stock.insert(key, **row);
         }
-        self.done(())
+        Ok(())
     }
 
-    async fn update_rows(&mut self, location: &Location, rows: &[(&Sku, &StockRow)]) -> Result<(), LedgerError> {
-        self.ask().await?;
+    fn update_rows(&mut self, rows: &BTreeMap<&Sku, &StockRow>) {
         for (sku, row) in rows {
-            let key = (location.clone(), (*sku).clone());
-            assert!(self.exists(|tables| tables.stock.get(&key)), "{sku} is updated and not there");
+            let key = (self.location.clone(), (*sku).clone());
+            assert!(self.server.look(|tables| tables.stock.contains_key(&key)), "{sku} is updated and not there");
             let lock = self.server.state().locks.get(&Key::Stock(key.0.clone(), key.1.clone())).copied();
             // Whose connection was given up is told so when it commits.
             let is_mine = lock == Some(self.number) || !self.server.state().open.contains_key(&self.number);
             assert!(is_mine, "{sku} is updated and not locked");
             self.own.stock.insert(key, **row);
         }
-        self.done(())
     }
 
-    async fn insert_movements(
-        &mut self,
-        location: &Location,
-        request_id: &RequestId,
-        fingerprint: &str,
-        _reason: &str,
-        moved: &[Moved],
-    ) -> Result<(), LedgerError> {
-        self.ask().await?;
-        self.lock(Key::Movement(location.clone(), request_id.clone())).await?;
-        let first = (location.clone(), request_id.clone(), 0);
-        if self.exists(|tables| tables.movements.get(&first)) {
+    async fn insert_movements(&mut self, change: &ChangeMade<'_>) -> Result<(), LedgerError> {
+        let ChangeMade { request_id, fingerprint, moved, .. } = *change;
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.lock(Key::Movement(self.location.clone(), request_id.clone())).await?;
+        if self.server.look(|tables| tables.change_made(&self.location, request_id).is_some()) {
             return self.fail(failed(Failure::Collision, "duplicate movement"));
         }
         for (position, moved) in moved.iter().enumerate() {
             let movement = Movement { moved: moved.clone(), fingerprint: fingerprint.into() };
-            self.own.movements.insert((location.clone(), request_id.clone(), position), movement);
+            self.own.movements.insert((self.location.clone(), request_id.clone(), position), movement);
         }
-        self.done(())
+        Ok(())
     }
+}
 
-    async fn commit(mut self: Box<Self>) -> Result<(), LedgerError> {
+#[async_trait]
+impl Transaction for MemoryTransaction {
+    async fn commit(mut self: Box<Self>, writes: Writes<'_>) -> Result<(), LedgerError> {
         self.ask().await?;
+        self.insert_settlements(&writes).await?;
+        self.insert_rows(&writes.new_rows).await?;
+        self.update_rows(&writes.changed_rows);
+        if let Some(change) = &writes.change {
+            self.insert_movements(change).await?;
+        }
         self.is_asked = false;
         let lost = || failed(Failure::Connection, "the connection was lost");
         match self.weather.commit() {

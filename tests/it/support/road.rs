@@ -202,8 +202,8 @@ impl Traveller {
                 return Ok(());
             }
             let rules = self.rules.borrow().clone();
-            let has_commit = packets.have_commit(&chunk[..count]);
-            let fate = if has_commit { self.fate(rules.commits_per_cut) } else { Fate::Pass };
+            let commits = packets.complete(&chunk[..count]).iter().any(|packet| commits(packet));
+            let fate = if commits { self.fate(rules.commits_per_cut) } else { Fate::Pass };
             if fate == Fate::CutBefore {
                 return Ok(());
             }
@@ -221,12 +221,18 @@ impl Traveller {
         mut to: OwnedWriteHalf,
         doom: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK_BYTES];
+        let (mut chunk, mut withheld) = (vec![0; CHUNK_BYTES], MysqlPackets::default());
         loop {
             let count = from.read(&mut chunk).await?;
-            // MySQL answers one request after the other: what comes now is the answer to the COMMIT.
-            if count == 0 || *doom.borrow() {
+            if count == 0 {
                 return Ok(());
+            }
+            // MySQL answers one request after the other: what comes now are the answers to the statements before the COMMIT, then the one to it.
+            if *doom.borrow() {
+                if withheld.complete(&chunk[..count]).iter().any(|packet| is_last_answer(packet)) {
+                    return Ok(());
+                }
+                continue;
             }
             let latency = self.rules.borrow().latency;
             pause(latency).await;
@@ -249,39 +255,50 @@ async fn pause(latency: Duration) {
     }
 }
 
-/// Finds the packets in what a client sends to MySQL, wherever chunks end: a length of three bytes, a number, the content.
+/// Finds the packets in what one side of a connection to MySQL sends, wherever chunks end: a length of three bytes, a number, the content.
 #[derive(Default)]
 struct MysqlPackets {
-    /// The header of the packet, as far as it has come.
-    header: Vec<u8>,
-    /// Bytes of the content that are still to come.
-    missing: usize,
-    /// The first bytes of the content.
-    begin: Vec<u8>,
+    /// What has come of the packet that is not complete.
+    begun: Vec<u8>,
 }
 
 impl MysqlPackets {
-    const COMMIT: &[u8] = b"\x03COMMIT";
-
-    /// Whether a packet that is complete now commits.
-    fn have_commit(&mut self, bytes: &[u8]) -> bool {
-        let mut found = false;
-        for byte in bytes {
-            if self.missing == 0 {
-                self.header.push(*byte);
-                if let [low, middle, high, _] = self.header[..] {
-                    self.missing = usize::from(low) | usize::from(middle) << 8 | usize::from(high) << 16;
-                    self.header.clear();
-                    self.begin.clear();
-                }
-                continue;
-            }
-            self.missing -= 1;
-            if self.begin.len() < Self::COMMIT.len() {
-                self.begin.push(*byte);
-            }
-            found |= self.missing == 0 && self.begin.eq_ignore_ascii_case(Self::COMMIT);
+    /// The contents of those packets that are complete now.
+    fn complete(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        self.begun.extend_from_slice(bytes);
+        let mut complete = Vec::new();
+        while let [low, middle, high, _, content @ ..] = &self.begun[..] {
+            let length = usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16;
+            let Some(content) = content.get(..length) else { break };
+            complete.push(content.to_vec());
+            self.begun.drain(..4 + length);
         }
-        found
+        complete
     }
+}
+
+/// Whether the statements of a packet end with a COMMIT.
+fn commits(packet: &[u8]) -> bool {
+    const QUERY: u8 = 3;
+    packet.first() == Some(&QUERY) && packet.to_ascii_uppercase().ends_with(b"COMMIT")
+}
+
+/// Whether no answer follows to the statements of a packet, of which none asks for rows.
+fn is_last_answer(packet: &[u8]) -> bool {
+    const OK: u8 = 0;
+    const MORE_FOLLOW: u8 = 8;
+    // Two numbers of their own length stand before the flags.
+    let number = |bytes: &mut &[u8]| {
+        let length = match bytes.first() {
+            Some(0xfc) => 3,
+            Some(0xfd) => 4,
+            Some(0xfe) => 9,
+            _ => 1,
+        };
+        *bytes = bytes.get(length..).unwrap_or_default();
+    };
+    let Some((&OK, mut rest)) = packet.split_first() else { return true };
+    number(&mut rest);
+    number(&mut rest);
+    rest.first().is_none_or(|flags| flags & MORE_FOLLOW == 0)
 }

@@ -1,0 +1,71 @@
+//! Statements that travel together. A way to the database and back costs more than most statements, and as text any number of them shares one; prepared
+//! statements each need their own, and as many preparations as their lists have lengths.
+//!
+//! Both engines run the statements of a packet in order and stop at the first that fails. So what stands behind it, as a `COMMIT`, is not run. Neither waits
+//! for the client in between: a packet that has arrived is run even if nobody hears the answer.
+
+use futures::TryStreamExt;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{self, AssertSqlSafe, Either, Executor, MySql, Sqlite};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr, QueryResult, RuntimeErr};
+
+use super::dialect::Dialect;
+
+/// The rows that each statement answered.
+pub(super) type Answers = Vec<Vec<QueryResult>>;
+
+/// One connection of a pool, to which it goes back when it is dropped.
+pub(super) enum Connection {
+    MySql(PoolConnection<MySql>),
+    Sqlite(PoolConnection<Sqlite>),
+}
+
+impl Connection {
+    /// Waits for one.
+    pub(super) async fn of(db: &DatabaseConnection, dialect: Dialect) -> Result<Self, DbErr> {
+        let connection = match dialect {
+            Dialect::MySql => db.get_mysql_connection_pool().acquire().await.map(Self::MySql),
+            Dialect::Sqlite => db.get_sqlite_connection_pool().acquire().await.map(Self::Sqlite),
+        };
+        connection.map_err(|error| match error {
+            sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
+            sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+            error => DbErr::Conn(RuntimeErr::SqlxError(error.into())),
+        })
+    }
+
+    /// Runs these statements, up to the first that fails.
+    pub(super) async fn run(&mut self, statements: &[String]) -> Result<Answers, DbErr> {
+        let text = statements.join("; ");
+        let answers = match self {
+            Self::MySql(connection) => run::<MySql>(connection, text).await,
+            Self::Sqlite(connection) => run::<Sqlite>(connection, text).await,
+        };
+        answers.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
+    }
+
+    /// Ends it without a word to the server, which may not be listening, and gives its place in the pool free. The server rolls back what it had begun.
+    pub(super) fn cut(self) {
+        match self {
+            Self::MySql(connection) => drop(connection.detach()),
+            Self::Sqlite(connection) => drop(connection.detach()),
+        }
+    }
+}
+
+async fn run<DB: sqlx::Database>(connection: &mut DB::Connection, text: String) -> Result<Answers, sqlx::Error>
+where
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    QueryResult: From<DB::Row>,
+{
+    // Every text in it was written by sea-query, which escapes it.
+    let mut answered = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    while let Some(next) = answered.try_next().await? {
+        match next {
+            Either::Right(row) => rows.push(row.into()),
+            Either::Left(_) => answers.push(std::mem::take(&mut rows)),
+        }
+    }
+    Ok(answers)
+}
