@@ -18,7 +18,8 @@ use super::database::{Capacity, DatabaseError, Failure};
 use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Lines, Location, ReservationId};
 
-/// The most lines of a batch, unless its first intent has more: what one transaction writes within a fraction of its time.
+/// The most lines of a batch, where an intent without lines counts as one: what one transaction writes within a fraction of its time, and what fits into one
+/// packet many times over.
 const BATCH_LINES_MAX: usize = 1000;
 
 /// One intent in a queue.
@@ -218,7 +219,7 @@ impl Dispatcher {
 
 /// Takes what fits into one transaction, in order of arrival.
 fn next_batch(waiting: &mut VecDeque<Request>, batch_max: usize) -> Vec<Request> {
-    let fits = fits(waiting.iter().map(|request| request.intent.lines().map_or(0, Lines::len)), batch_max);
+    let fits = fits(waiting.iter().map(|request| request.intent.lines().map_or(1, Lines::len)), batch_max);
     waiting.drain(..fits).collect()
 }
 
@@ -324,7 +325,7 @@ mod tests {
         for (lines, expected) in [
             (vec![], 0),
             (vec![1; 3], 3),
-            (vec![0; 200], 128),
+            (vec![1; 200], 128),
             (vec![100; 128], 10),
             (vec![400, 600, 1], 2),
             (vec![400, 601, 1], 1),
@@ -333,5 +334,6 @@ mod tests {
             assert_eq!(fits(lines.iter().copied(), 128), expected, "{lines:?}");
         }
         assert_eq!(fits([1, 1].into_iter(), 0), 1);
+        assert_eq!(fits([1; 2 * BATCH_LINES_MAX].into_iter(), usize::MAX), BATCH_LINES_MAX, "whoever asks for more");
     }
 }
