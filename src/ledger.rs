@@ -15,6 +15,7 @@ mod change;
 mod commit;
 pub mod database;
 mod decide;
+mod lanes;
 mod queue;
 mod repeat;
 mod sql;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::LedgerError;
 use super::commit::commit;
 use super::database::{Database, DatabaseError, Failure};
+use super::lanes::Turn;
 use super::queue::Request;
 use super::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::domain::Location;
@@ -69,7 +70,7 @@ impl Absence {
 
 impl Batches {
     /// Commits a batch, and if it keeps failing its halves, until an offender stands alone. Answers all of it.
-    pub(super) async fn settle(self, location: Location, batch: Vec<Request>) -> Option<FoundAway> {
+    pub(super) async fn settle(&self, location: &Location, batch: Vec<Request>, turn: &Turn) -> Option<FoundAway> {
         let mut groups = VecDeque::from([batch]);
         // Halves of the same size go first, so that the innocent half does not wait for the other one.
         while let Some(group) = groups.pop_front() {
@@ -80,7 +81,7 @@ impl Batches {
             let within = if group.len() > 1 { REPEAT_SEVERAL_WITHIN } else { REPEAT_WITHIN };
             let until = (Instant::now() + within).min(oldest.since + TRY_WITHIN);
             let intents: Vec<_> = group.iter().map(|request| (&request.id, &request.intent)).collect();
-            let error = match repeat(until, || commit(&*self.database, &location, &intents)).await {
+            let error = match repeat(until, || turn.run(commit(&*self.database, location, &intents))).await {
                 Ok(verdicts) => {
                     self.absence.learn(false);
                     group.into_iter().zip(verdicts).for_each(|(request, verdict)| request.answer(Ok(verdict)));

@@ -1,9 +1,9 @@
 //! Group commit: intents of one location that wait at the same time share a transaction.
 //!
 //! While one batch of a location commits, its next one gathers; no timer, so a lone intent never waits. Two batches of one location would only
-//! wait for each other's locks, so they run one after the other; batches of different locations run at the same time, in turn.
+//! wait for each other's locks, so they run one after the other; batches of different locations run at the same time, in turn, as many as there are lanes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::batch::{Absence, Batches, FoundAway, answer_all};
 use super::database::{Capacity, DatabaseError, Failure};
+use super::lanes::{Lane, Lanes};
 use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Lines, Location, ReservationId};
 
@@ -91,11 +92,12 @@ impl Queues {
                 arriving,
                 batches: batches.clone(),
                 batch_max,
-                runs_max: capacity.batches_at_once,
+                lanes: Lanes::new(capacity.batches_at_once),
                 waiting: BTreeMap::new(),
                 turns: VecDeque::new(),
                 runs: JoinSet::new(),
                 running: HashMap::new(),
+                kept: BTreeSet::new(),
             };
             tokio::spawn(dispatcher.run());
             Queue { slots: Arc::new(Semaphore::new(queue_max.min(Semaphore::MAX_PERMITS))), requests }
@@ -141,14 +143,21 @@ struct Dispatcher {
     arriving: mpsc::UnboundedReceiver<Request>,
     batches: Batches,
     batch_max: usize,
-    runs_max: usize,
+    lanes: Lanes,
     /// What gathers, of every location that is running or has its turn.
     waiting: BTreeMap<Location, VecDeque<Request>>,
     /// The locations to run next, first come first served.
     turns: VecDeque<Location>,
     /// Each run answers its batch.
-    runs: JoinSet<Option<FoundAway>>,
+    runs: JoinSet<Ended>,
     running: HashMap<Id, Location>,
+    /// The locations whose last batch was kept waiting in vain, as most likely the next one will be.
+    kept: BTreeSet<Location>,
+}
+
+struct Ended {
+    away: Option<FoundAway>,
+    was_kept: bool,
 }
 
 impl Dispatcher {
@@ -165,9 +174,9 @@ impl Dispatcher {
                     self.gather(request);
                     self.gather_arrived();
                 }
+                lane = self.lanes.any(), if !self.turns.is_empty() => self.start_run(lane),
                 else => return,
             }
-            self.start_runs();
         }
     }
 
@@ -185,25 +194,27 @@ impl Dispatcher {
         waiting.push_back(request);
     }
 
-    fn start_runs(&mut self) {
-        while self.runs.len() < self.runs_max
-            && let Some(location) = self.turns.pop_front()
-        {
-            let batch = self.waiting.get_mut(&location).map(|waiting| next_batch(waiting, self.batch_max));
-            match batch {
-                Some(batch) if !batch.is_empty() => {
-                    let run = self.runs.spawn(self.batches.clone().settle(location.clone(), batch));
-                    self.running.insert(run.id(), location);
-                }
-                _ => drop(self.waiting.remove(&location)),
-            }
+    fn start_run(&mut self, lane: Lane) {
+        let Some(location) = self.turns.pop_front() else { return };
+        let Some(waiting) = self.waiting.get_mut(&location) else { return };
+        let batch = next_batch(waiting, self.batch_max);
+        if batch.is_empty() {
+            self.waiting.remove(&location);
+            return;
         }
+        let turn = self.lanes.turn((!self.kept.contains(&location)).then_some(lane));
+        let (batches, at) = (self.batches.clone(), location.clone());
+        let run = self.runs.spawn(async move {
+            let away = batches.settle(&at, batch, &turn).await;
+            Ended { away, was_kept: turn.was_kept() }
+        });
+        self.running.insert(run.id(), location);
     }
 
-    fn ended(&mut self, ended: Result<(Id, Option<FoundAway>), JoinError>) {
-        let (id, away) = ended.unwrap_or_else(|panicked| {
+    fn ended(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let (id, Ended { away, was_kept }) = ended.unwrap_or_else(|panicked| {
             tracing::error!(cause = %panicked, "a batch was not answered");
-            (panicked.id(), None)
+            (panicked.id(), Ended { away: None, was_kept: false })
         });
         if let Some(away) = away {
             for waiting in self.waiting.values_mut() {
@@ -213,7 +224,13 @@ impl Dispatcher {
                 answer_all(told, &away.error);
             }
         }
-        self.turns.extend(self.running.remove(&id));
+        if let Some(location) = self.running.remove(&id) {
+            match was_kept {
+                true => self.kept.insert(location.clone()),
+                false => self.kept.remove(&location),
+            };
+            self.turns.push_back(location);
+        }
     }
 }
 
@@ -286,11 +303,12 @@ mod tests {
             arriving,
             batches,
             batch_max: 1,
-            runs_max: 1,
+            lanes: Lanes::new(1),
             waiting: BTreeMap::new(),
             turns: VecDeque::new(),
             runs: JoinSet::new(),
             running: HashMap::new(),
+            kept: BTreeSet::new(),
         };
         let (slots, since) = (Arc::new(Semaphore::new(3)), Instant::now());
         let requests = [since - Duration::from_millis(1), since, since + Duration::from_millis(1)];
@@ -300,7 +318,8 @@ mod tests {
             answered
         });
         let run = tokio::spawn(async {});
-        dispatcher.ended(Ok((run.id(), Some(FoundAway { since, error: LedgerError::Overloaded }))));
+        let away = Some(FoundAway { since, error: LedgerError::Overloaded });
+        dispatcher.ended(Ok((run.id(), Ended { away, was_kept: false })));
         assert!(before.try_recv().is_ok_and(|answer| answer.is_err()));
         assert!(at.try_recv().is_ok_and(|answer| answer.is_err()));
         assert!(later.try_recv().is_err(), "it still waits");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures::future::join;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 
-use stockhold::ledger::database::Failure;
+use stockhold::ledger::database::{Ask, Database, Failure, Transaction};
 
 use super::*;
 use crate::support::client::Caller;
@@ -256,4 +256,52 @@ async fn an_absence_that_is_over_is_learnt_from_whatever_the_database_answers() 
     ledger.locations().await.expect("it is back");
     let all = together((0..4).map(async |number| settle(&ledger, &format!("r{number}"), Intent::Cancel).await.is_ok()));
     assert_eq!(all.await, [true; 4]);
+}
+
+/// Locks the row `a` of a location for as long as what it answers is kept.
+async fn keep_locked(database: &MemoryDatabase, location: &Location) -> Box<dyn Transaction> {
+    let a = sku("a");
+    database.begin(location, Ask { skus: [&a].into(), ..Ask::default() }).await.expect("locks").1
+}
+
+#[tokio::test(start_paused = true)]
+async fn locations_that_somebody_keeps_locked_leave_a_place_to_the_others() {
+    let database = Arc::new(MemoryDatabase::new(Arc::default(), 0, Arc::new(Calm)));
+    let ledger = Ledger::over(database.clone(), 1000, 64);
+    // Enough for any queue to have more of them than places.
+    let named =
+        |kind: &str| [0, 1, 2, 3, 4, 5, 6, 7].map(|number| Location::parse(&format!("{kind} {number}")).unwrap());
+    let (kept, free) = (named("kept"), named("free"));
+    for location in kept.iter().chain(&free) {
+        ledger.set_stock(location, &request("q"), &[target("a", 1000)]).await.unwrap().unwrap();
+    }
+    let keepers = join_all(kept.iter().map(|location| keep_locked(&database, location))).await;
+
+    let waiting = join_all(kept.iter().map(async |location| {
+        let mut settled = Vec::new();
+        for number in 0..3 {
+            settled.push(settle_at(&ledger, location, &format!("r{number}"), confirm(&[("a", 1)])).await.1);
+        }
+        settled
+    }));
+    let free = async {
+        // By then each of them has waited once, and whoever comes finds that out for nobody else.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let mut longest = Duration::ZERO;
+        for number in 0..30 {
+            let begun = tokio::time::Instant::now();
+            let name = format!("r{number}");
+            let settled =
+                join_all(free.iter().map(|location| settle_at(&ledger, location, &name, confirm(&[("a", 1)]))));
+            assert!(settled.await.iter().all(|(_, settled)| *settled));
+            longest = longest.max(begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        longest
+    };
+    let (settled, longest) = join(waiting, free).await;
+    assert_eq!(settled.concat(), [false; 24]);
+    assert!(longest < Duration::from_millis(100), "one waited {longest:?} for rows of others");
+    drop(keepers);
+    settle_at(&ledger, &kept[0], "r0", confirm(&[("a", 1)])).await.1.then_some(()).expect("it is free");
 }
