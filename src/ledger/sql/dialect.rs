@@ -37,18 +37,16 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS_KEPT: usize = 256;
 
 /// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is committed by then, so that what is read
-/// behind a lock is what its last holder left. Strict mode never cuts what does not fit. Without `NO_BACKSLASH_ESCAPES` and `ANSI_QUOTES` texts mean what
-/// sea-query has written.
+/// behind a lock is what its last holder left. Strict mode never cuts what does not fit. Texts mean what sea-query has written because a backslash escapes
+/// (there is no `NO_BACKSLASH_ESCAPES`) and is never the second half of a character, as it may be in what a URL could ask for.
 /// `lock_wait_timeout` is about the locks that backups and changes of a table take.
-fn mysql_session() -> [String; 2] {
+fn mysql_session() -> String {
     let (wait_timeout_secs, lock_wait_secs) = (WAIT_TIMEOUT.as_secs(), LOCK_WAIT.as_secs());
-    [
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".into(),
-        format!(
-            "SET SESSION wait_timeout = {wait_timeout_secs}, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
-             sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-        ),
-    ]
+    format!(
+        "SET NAMES utf8mb4; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET SESSION wait_timeout = {wait_timeout_secs}, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
+         sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    )
 }
 
 /// The engine behind a connection.
@@ -87,9 +85,7 @@ impl Dialect {
             .map_sqlx_mysql_pool_opts(|pool| {
                 pool.idle_timeout(IDLE).max_lifetime(LIFETIME).after_connect(|connection, _| {
                     Box::pin(async move {
-                        for statement in mysql_session() {
-                            connection.execute(AssertSqlSafe(statement)).await?;
-                        }
+                        connection.execute(AssertSqlSafe(mysql_session())).await?;
                         Ok(())
                     })
                 })

@@ -47,7 +47,7 @@ impl Transaction for SqlTransaction {
     }
 }
 
-/// The first packet. In it each statement sees what is committed when it is run, so all of them see what was committed before the locks were free.
+/// The first packet. A statement sees what is committed when it is run, so those behind the locks see what their last holders wrote.
 struct Question {
     begin: &'static str,
     rows: Vec<String>,

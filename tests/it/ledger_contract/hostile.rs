@@ -86,3 +86,18 @@ async fn a_reason_may_be_any_text(f: &Fixture) {
     }
     assert_eq!(f.on_hand("a").await, reasons.len() as i64);
 }
+
+#[tokio::test]
+async fn what_the_url_asks_for_does_not_change_what_a_text_means() {
+    // In GBK the backslash may be the second byte of a character, and then escapes nothing.
+    let mut database = database::mysql().await;
+    database.url.push_str("?charset=gbk");
+    run(database, async |f: &Fixture| {
+        for name in ["\u{bf}'", "\u{3bf}\\' OR 1 = 1; --", "縗'", "誠\\"] {
+            f.stock(&[(name, 2)]).await;
+            assert_eq!(f.settle(name, confirm(&[(name, 1)])).await.settlement.outcome, Outcome::Confirmed, "{name:?}");
+            assert_eq!(f.on_hand(name).await, 1, "{name:?}");
+        }
+    })
+    .await;
+}
