@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
+use stockhold_servers::redis::Redis;
 use tokio::time::timeout;
 
 use crate::caller::Errand;
 use crate::client::Unknown;
 use crate::order::{Ask, Heard};
 use crate::plan::Plan;
-use crate::redis::Redis;
 use crate::run::{BUSY, PROBED, Run, count, locked};
 
 /// Between two probes of an instance.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reconcile_finding::Kind;
+use stockhold_servers::patience::within;
 
 use crate::client::{Answer, call_within};
-use crate::patience::within;
 use crate::run::{LOCATIONS, Run};
 use crate::world::World;
 

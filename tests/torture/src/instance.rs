@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::mariadb::Mariadb;
-use crate::process::{Process, free_port};
+use stockhold_servers::mariadb::Mariadb;
+use stockhold_servers::process::{Process, free_port};
+
 use crate::road::Road;
 
 /// Starting looks at the tables first.

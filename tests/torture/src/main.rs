@@ -16,12 +16,8 @@ mod fault;
 mod heal;
 mod history;
 mod instance;
-mod mariadb;
 mod order;
-mod patience;
 mod plan;
-mod process;
-mod redis;
 #[path = "../../it/support/road.rs"]
 // The tests have other uses for it.
 #[allow(dead_code)]

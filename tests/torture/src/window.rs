@@ -6,12 +6,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures::future::join_all;
 use stockhold::grpc::v1;
+use stockhold_servers::patience::within;
 use tonic::{Response, Status};
 
 use crate::client::{Answer, Client, Unknown, call, to_lines};
 use crate::history::{History, Op, Ret};
 use crate::order::End;
-use crate::patience::within;
 use crate::plan::rng;
 use crate::run::{BUSY, Ended, Run, Stock, count};
 

@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use futures::future::join;
+use stockhold_servers::mariadb::Mariadb;
+use stockhold_servers::process::program;
+use stockhold_servers::redis::{Fsync, Redis};
 
 use crate::client::Client;
 use crate::instance::Instance;
-use crate::mariadb::Mariadb;
-use crate::process::program;
-use crate::redis::Redis;
 
 /// Connections to each instance.
 const CONNECTIONS: usize = 4;
+
+/// A small cache: this is about what survives.
+const BUFFER_POOL_MIB: u32 = 32;
 
 /// All servers.
 pub(crate) struct World {
@@ -28,7 +31,8 @@ impl World {
     pub(crate) async fn start(home: &Path) -> Result<Self, String> {
         program("setpriv", "util-linux")?;
         program("kill", "procps")?;
-        let (redis, mariadb) = join(Redis::start(home, "redis"), Mariadb::start(home)).await;
+        let (redis, mariadb) =
+            join(Redis::start(home, "redis", Fsync::Always), Mariadb::start(home, BUFFER_POOL_MIB)).await;
         let (redis, mariadb) = (redis?, mariadb?);
         let [first, second] = ["instance-1", "instance-2"]
             .map(async |name| Instance::start(home, name, &redis.server(), &mariadb.server()).await);

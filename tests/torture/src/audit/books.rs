@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sea_orm::QueryResult;
 use stockhold::grpc::v1;
+use stockhold_servers::patience::within;
 
 use crate::client::{Answer, call};
 use crate::order::{End, Lines};
-use crate::patience::within;
 use crate::run::{Ended, LOCATIONS, Run, SUPPLIES, Stock};
 use crate::world::World;
 

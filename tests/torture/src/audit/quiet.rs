@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stockhold::grpc::v1;
+use stockhold_servers::patience::within;
 
 use crate::audit::books::{self, Row};
 use crate::client::{Answer, Client, call};
-use crate::patience::within;
 use crate::run::{LOCATIONS, Run, SUPPLIES};
 use crate::world::World;
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use stockhold_servers::patience::within;
 
 use crate::audit::books;
 use crate::caller::{ask_once, receive};
 use crate::order::{Ask, End, Heard};
-use crate::patience::within;
 use crate::run::{LOCATIONS, Run, SharedOrder, locked};
 use crate::world::World;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures::future::join;
+use stockhold_servers::patience::within;
 
 use crate::act::Act;
-use crate::patience::within;
 use crate::world::World;
 
 /// Of so many COMMITs one is cut off: group commit makes them few.

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use stockhold_servers::patience::within;
+use stockhold_servers::redis::{Fsync, Redis};
+
 use crate::act::Act;
-use crate::patience::within;
-use crate::redis::Redis;
 use crate::road::Road;
 use crate::world::World;
 
@@ -57,7 +58,7 @@ pub(super) async fn rewound(world: &mut World, act: &Act) -> Result<(), String> 
 pub(super) async fn failed_over(world: &mut World, act: &Act) -> Result<(), String> {
     let mut link = Road::to(&world.redis.server()).await;
     let name = format!("redis-replica-{}", REPLICAS.fetch_add(1, Ordering::Relaxed) + 1);
-    let replica = Redis::start(&world.home, &name).await?;
+    let replica = Redis::start(&world.home, &name, Fsync::Always).await?;
     replica.command(&["REPLICAOF", "127.0.0.1", &link.port().to_string()]).await;
     let follows = within(REPLICATE_MAX, async || {
         let role = replica.command(&["ROLE"]).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::patience::within;
 
 /// A running process; it is killed when it goes out of scope.
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
 }
@@ -18,13 +18,7 @@ impl Process {
     /// Starts a program. `setpriv` gives way to it, and makes the kernel kill it should this program be killed.
     ///
     /// The kernel takes the end of the thread that started it for the end of this program, so this must run on a thread that stays.
-    pub(crate) fn start(
-        name: &str,
-        program: &Path,
-        arguments: &[String],
-        environment: &[(&str, String)],
-        log: &Path,
-    ) -> Self {
+    pub fn start(name: &str, program: &Path, arguments: &[String], environment: &[(&str, String)], log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("the folder is ours");
         let stderr = log.try_clone().expect("a file can be opened twice");
         let mut command = Command::new("setpriv");
@@ -47,26 +41,31 @@ impl Process {
         Self { name: name.to_owned(), child: child.unwrap_or_else(|error| panic!("setpriv for {name}: {error}")) }
     }
 
+    /// Its number, as the kernel knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as a power cut would.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // One that has ended already is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} does not take {signal}", self.name);
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
     }
 
     /// Waits until `is_up`, and panics if it ends before or takes too long.
-    pub(crate) async fn until_up(&mut self, bound: Duration, mut is_up: impl AsyncFnMut() -> bool) {
+    pub async fn until_up(&mut self, bound: Duration, mut is_up: impl AsyncFnMut() -> bool) {
         let up = within(bound, async || {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 panic!("{} ended while it started: {status}", self.name);
@@ -84,7 +83,7 @@ impl Drop for Process {
 }
 
 /// A port that is free now. It is below those that the kernel gives to outgoing connections, so that it stays free while its server is down.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(10_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -94,7 +93,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// The program of this name, wherever systems keep servers.
-pub(crate) fn program(name: &str, package: &str) -> Result<std::path::PathBuf, String> {
+pub fn program(name: &str, package: &str) -> Result<std::path::PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into));
     let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());

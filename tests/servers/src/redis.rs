@@ -11,54 +11,74 @@ use crate::process::{Process, free_port, program};
 /// Loading a small append-only file takes no time, but the machine has other things to do.
 const START_MAX: Duration = Duration::from_secs(20);
 
+/// When what was written is on the disk.
+#[derive(Clone, Copy, Debug)]
+pub enum Fsync {
+    /// Before it is answered, so that a killed server has lost nothing.
+    Always,
+    /// Within a second, as in production.
+    EverySecond,
+}
+
 /// One server with a folder of its own.
-pub(crate) struct Redis {
+pub struct Redis {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    fsync: Fsync,
     process: Process,
 }
 
 impl Redis {
     /// Starts an empty one. `name` is that of its folder and its log.
-    pub(crate) async fn start(home: &Path, name: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// It is not installed, or its folder cannot be made.
+    pub async fn start(home: &Path, name: &str, fsync: Fsync) -> Result<Self, String> {
         program("redis-cli", "redis-server (Debian: redis-server and redis-tools)")?;
         let program = program("redis-server", "redis-server")?;
         let folder = home.join(name);
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let port = free_port();
-        let process = launch(&program, &folder, port, &["--appendonly", "yes"]);
-        let mut redis = Self { program, folder, port, process };
+        let process = launch(&program, &folder, port, fsync, &["--appendonly", "yes"]);
+        let mut redis = Self { program, folder, port, fsync, process };
         redis.until_up().await;
         Ok(redis)
     }
 
     /// Its address.
-    pub(crate) fn server(&self) -> String {
+    pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
+    pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
     }
 
     /// Starts it again with its append-only file, which has all that was ever answered.
-    pub(crate) async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.relaunch(&["--appendonly", "yes"]).await;
     }
 
     /// Starts it again without anything it had.
-    pub(crate) async fn restart_empty(&mut self) {
+    pub async fn restart_empty(&mut self) {
         self.forget();
         self.relaunch(&["--appendonly", "yes"]).await;
     }
 
     /// Starts it again with this snapshot instead of what it had.
-    pub(crate) async fn restart_from(&mut self, snapshot: &Path) {
+    pub async fn restart_from(&mut self, snapshot: &Path) {
         self.forget();
         fs::copy(snapshot, self.snapshot_file()).expect("a snapshot");
         // With an append-only file it would not read the snapshot.
@@ -67,7 +87,7 @@ impl Redis {
     }
 
     /// Writes what it has now into a file and answers that.
-    pub(crate) async fn snapshot(&self) -> PathBuf {
+    pub async fn snapshot(&self) -> PathBuf {
         self.command(&["SAVE"]).await;
         let kept = self.folder.join("kept.rdb");
         fs::copy(self.snapshot_file(), &kept).expect("a snapshot was saved");
@@ -75,7 +95,7 @@ impl Redis {
     }
 
     /// Runs one command and answers what `redis-cli` prints, one line a value.
-    pub(crate) async fn command(&self, words: &[&str]) -> Vec<String> {
+    pub async fn command(&self, words: &[&str]) -> Vec<String> {
         self.try_command(words).await.unwrap_or_else(|error| panic!("Redis, {words:?}: {error}"))
     }
 
@@ -102,7 +122,7 @@ impl Redis {
     }
 
     async fn relaunch(&mut self, settings: &[&str]) {
-        self.process = launch(&self.program, &self.folder, self.port, settings);
+        self.process = launch(&self.program, &self.folder, self.port, self.fsync, settings);
         self.until_up().await;
     }
 
@@ -117,11 +137,14 @@ impl Redis {
     }
 }
 
-/// Nothing is answered before it is on the disk, so that a killed server has lost nothing. Nothing is saved unless it is asked for.
-fn launch(program: &Path, folder: &Path, port: u16, settings: &[&str]) -> Process {
+/// Nothing is saved unless it is asked for.
+fn launch(program: &Path, folder: &Path, port: u16, fsync: Fsync, settings: &[&str]) -> Process {
     let (port, folder_text) = (port.to_string(), folder.to_string_lossy());
-    let fixed =
-        ["--bind", "127.0.0.1", "--port", &port, "--dir", &folder_text, "--save", "", "--appendfsync", "always"];
+    let fsync = match fsync {
+        Fsync::Always => "always",
+        Fsync::EverySecond => "everysec",
+    };
+    let fixed = ["--bind", "127.0.0.1", "--port", &port, "--dir", &folder_text, "--save", "", "--appendfsync", fsync];
     let policy = ["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"];
     let arguments: Vec<_> = fixed.iter().chain(&policy).chain(settings).map(ToString::to_string).collect();
     Process::start("redis-server", program, &arguments, &[], &folder.with_extension("log"))

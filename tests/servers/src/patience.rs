@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Waits until something is true and answers how long that took; `None` if it takes longer than `bound`.
-pub(crate) async fn within(bound: Duration, mut is_true: impl AsyncFnMut() -> bool) -> Option<Duration> {
+pub async fn within(bound: Duration, mut is_true: impl AsyncFnMut() -> bool) -> Option<Duration> {
     let begin = Instant::now();
     loop {
         if is_true().await {

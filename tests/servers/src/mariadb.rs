@@ -1,4 +1,6 @@
 //! A MariaDB server that can be killed, stopped and made read-only, and what an auditor asks it, past the service.
+//!
+//! Commits are always as durable as in production.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,16 +26,20 @@ const SCHEMA: &str = "stockhold";
 const USER: &str = "service";
 
 /// One server with a folder of its own.
-pub(crate) struct Mariadb {
+pub struct Mariadb {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    buffer_pool_mib: u32,
     process: Process,
 }
 
 impl Mariadb {
-    /// Starts one with an empty database.
-    pub(crate) async fn start(home: &Path) -> Result<Self, String> {
+    /// Starts one with an empty database, and so much memory for its pages.
+    ///
+    /// # Errors
+    /// It is not installed, or its folder cannot be made.
+    pub async fn start(home: &Path, buffer_pool_mib: u32) -> Result<Self, String> {
         find_program("mariadb-admin", PACKAGE)?;
         let (program, install) = (find_program("mariadbd", PACKAGE)?, find_program("mariadb-install-db", PACKAGE)?);
         let folder = home.join("mariadb");
@@ -49,8 +55,8 @@ impl Mariadb {
             return Err(format!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr)));
         }
         let port = free_port();
-        let process = launch(&program, &folder, port);
-        let mut server = Self { program, folder, port, process };
+        let process = launch(&program, &folder, port, buffer_pool_mib);
+        let mut server = Self { program, folder, port, buffer_pool_mib, process };
         server.until_up().await;
         for statement in [
             format!("CREATE DATABASE {SCHEMA}"),
@@ -63,30 +69,43 @@ impl Mariadb {
     }
 
     /// Its address.
-    pub(crate) fn server(&self) -> String {
+    pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// The URL of the service that goes by this port. Without TLS, so that a proxy can read along.
-    pub(crate) fn service_url(port: u16) -> String {
+    pub fn service_url(port: u16) -> String {
         format!("mysql://{USER}@127.0.0.1:{port}/{SCHEMA}?ssl-mode=DISABLED")
     }
 
-    pub(crate) fn kill(&mut self) {
+    /// The URL of the user who may do everything, to a database of this name.
+    pub fn root_url(&self, schema: &str) -> String {
+        format!("mysql://root@127.0.0.1:{}/{schema}?ssl-mode=DISABLED", self.port)
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
+    /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
+    pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
     }
 
-    pub(crate) async fn restart(&mut self) {
-        self.process = launch(&self.program, &self.folder, self.port);
+    /// Starts it again with all that it had.
+    pub async fn restart(&mut self) {
+        self.process = launch(&self.program, &self.folder, self.port, self.buffer_pool_mib);
         self.until_up().await;
     }
 
     /// Runs a statement as root.
-    pub(crate) async fn execute(&self, sql: &str) {
+    pub async fn execute(&self, sql: &str) {
         let connection = self.connect("").await.unwrap_or_else(|error| panic!("MariaDB: {error}"));
         connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         // It is the auditor's own, and of no further use.
@@ -94,13 +113,13 @@ impl Mariadb {
     }
 
     /// A connection of the auditor's to the database of the service.
-    pub(crate) async fn books(&self) -> Books {
+    pub async fn books(&self) -> Books {
         let connected = self.connect(SCHEMA).await;
         Books(connected.unwrap_or_else(|error| panic!("MariaDB: {error}")))
     }
 
     async fn connect(&self, schema: &str) -> Result<DatabaseConnection, DbErr> {
-        let mut options = ConnectOptions::new(format!("mysql://root@127.0.0.1:{}/{schema}", self.port));
+        let mut options = ConnectOptions::new(self.root_url(schema));
         options.max_connections(1).connect_timeout(CONNECT_MAX).acquire_timeout(CONNECT_MAX).sqlx_logging(false);
         Database::connect(options).await
     }
@@ -122,11 +141,11 @@ impl Mariadb {
 }
 
 /// The tables of the service, as the auditor reads them.
-pub(crate) struct Books(DatabaseConnection);
+pub struct Books(DatabaseConnection);
 
 impl Books {
     /// All rows of a query.
-    pub(crate) async fn rows(&self, sql: &str) -> Vec<QueryResult> {
+    pub async fn rows(&self, sql: &str) -> Vec<QueryResult> {
         let rows = self.0.query_all_raw(Statement::from_string(DbBackend::MySql, sql)).await;
         rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
@@ -143,20 +162,19 @@ fn socket(folder: &Path) -> PathBuf {
     folder.with_extension("sock")
 }
 
-/// A small cache, but commits as durable as in production: this is about what survives.
-fn launch(program: &Path, folder: &Path, port: u16) -> Process {
+fn launch(program: &Path, folder: &Path, port: u16, buffer_pool_mib: u32) -> Process {
     let mut arguments = vec![
         "--no-defaults".to_owned(),
         format!("--datadir={}", folder.display()),
         format!("--port={port}"),
         format!("--socket={}", socket(folder).display()),
         format!("--pid-file={}", folder.with_extension("pid").display()),
+        format!("--innodb-buffer-pool-size={buffer_pool_mib}M"),
     ];
     let fixed = [
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
         "--max-connections=200",
-        "--innodb-buffer-pool-size=32M",
         "--innodb-flush-log-at-trx-commit=1",
     ];
     arguments.extend(fixed.map(ToOwned::to_owned));

@@ -1,0 +1,175 @@
+//! What the service is measured against: other ways to keep the same contract, as processes of their own.
+//!
+//! They are as good as an ordinary engineer makes them in an afternoon, and are spared what costs the service something: they expire nothing in the background,
+//! check no field and give no details of errors. So what they reach is more than they would reach in production, never less.
+//!
+//! A peer implements what it needs of [`Peer`]; the rest of the contract answers UNIMPLEMENTED here, once for all.
+
+pub(crate) mod empty;
+pub(crate) mod mysql;
+pub(crate) mod seckill;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use stockhold::grpc::v1;
+use stockhold::grpc::v1::reservation_service_server::{ReservationService, ReservationServiceServer};
+use stockhold::grpc::v1::stock_service_server::{StockService, StockServiceServer};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+/// As many as the service allows.
+const STREAMS_MAX: u32 = 1024;
+
+/// How long a peer holds when the caller does not say, as the service does.
+pub(crate) const TTL_DEFAULT_MS: i64 = 600_000;
+
+/// What a refusal for want of stock begins with, in every system: the load generator knows it by these words.
+pub(crate) const SHORT: &str = "not enough stock";
+
+/// What a peer is told when it is started.
+#[derive(Parser)]
+pub(crate) struct PeerArgs {
+    /// Where it listens
+    #[arg(long)]
+    pub(crate) listen: SocketAddr,
+    /// A Redis that it may use
+    #[arg(long)]
+    pub(crate) redis_url: String,
+    /// An empty database that it may use
+    #[arg(long)]
+    pub(crate) database_url: String,
+}
+
+impl PeerArgs {
+    /// What stands on the command line behind the name of the peer.
+    pub(crate) fn parse_or_exit() -> Self {
+        Self::parse_from(std::env::args().skip(1))
+    }
+}
+
+/// The part of the contract that is measured.
+pub(crate) trait Peer: Send + Sync + 'static {
+    fn set_stock(&self, request: v1::SetStockRequest) -> impl Future<Output = Result<(), Status>> + Send;
+
+    fn reserve(&self, request: v1::ReserveRequest) -> impl Future<Output = Result<v1::ReserveResponse, Status>> + Send;
+
+    fn confirm(&self, _: v1::ConfirmRequest) -> impl Future<Output = Result<v1::ConfirmResponse, Status>> + Send {
+        async { Err(absent()) }
+    }
+
+    fn cancel(&self, _: v1::CancelRequest) -> impl Future<Output = Result<v1::CancelResponse, Status>> + Send {
+        async { Err(absent()) }
+    }
+}
+
+/// Serves a peer until the process is killed.
+pub(crate) async fn serve(listen: SocketAddr, peer: impl Peer) -> Result<(), Box<dyn Error>> {
+    let shop = Shop(Arc::new(peer));
+    let (reservations, stock) = (ReservationServiceServer::new(shop.clone()), StockServiceServer::new(shop));
+    let server = Server::builder().max_concurrent_streams(Some(STREAMS_MAX));
+    Ok({ server }.add_service(reservations).add_service(stock).serve(listen).await?)
+}
+
+/// A reservation as it is answered.
+pub(crate) fn reservation(
+    location: String,
+    reservation_id: String,
+    lines: Vec<v1::Line>,
+    state: v1::ReservationState,
+) -> Option<v1::Reservation> {
+    Some(v1::Reservation { location, reservation_id, lines, state: state.into(), ..Default::default() })
+}
+
+/// How long a request wants to hold.
+pub(crate) fn ttl_ms(request: &v1::ReserveRequest) -> i64 {
+    request.ttl.as_ref().map_or(TTL_DEFAULT_MS, |ttl| ttl.seconds * 1000 + i64::from(ttl.nanos) / 1_000_000)
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// The expected refusal.
+pub(crate) fn short(sku: &str) -> Status {
+    Status::failed_precondition(format!("{SHORT}: {sku}"))
+}
+
+/// A store failed.
+pub(crate) fn broken(error: impl Error) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn absent() -> Status {
+    Status::unimplemented("a peer has only what is measured")
+}
+
+struct Shop<P>(Arc<P>);
+
+impl<P> Clone for Shop<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+#[tonic::async_trait]
+impl<P: Peer> ReservationService for Shop<P> {
+    async fn reserve(&self, request: Request<v1::ReserveRequest>) -> Result<Response<v1::ReserveResponse>, Status> {
+        self.0.reserve(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn confirm(&self, request: Request<v1::ConfirmRequest>) -> Result<Response<v1::ConfirmResponse>, Status> {
+        self.0.confirm(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
+        self.0.cancel(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn extend(&self, _: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn get_reservation(
+        &self,
+        _: Request<v1::GetReservationRequest>,
+    ) -> Result<Response<v1::GetReservationResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn list_reservations(
+        &self,
+        _: Request<v1::ListReservationsRequest>,
+    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
+        Err(absent())
+    }
+}
+
+#[tonic::async_trait]
+impl<P: Peer> StockService for Shop<P> {
+    async fn set_stock(&self, request: Request<v1::SetStockRequest>) -> Result<Response<v1::SetStockResponse>, Status> {
+        self.0.set_stock(request.into_inner()).await.map(|()| Response::new(v1::SetStockResponse::default()))
+    }
+
+    async fn adjust_stock(
+        &self,
+        _: Request<v1::AdjustStockRequest>,
+    ) -> Result<Response<v1::AdjustStockResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn get_stock(&self, _: Request<v1::GetStockRequest>) -> Result<Response<v1::GetStockResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn list_stock(&self, _: Request<v1::ListStockRequest>) -> Result<Response<v1::ListStockResponse>, Status> {
+        Err(absent())
+    }
+
+    async fn reconcile(&self, _: Request<v1::ReconcileRequest>) -> Result<Response<v1::ReconcileResponse>, Status> {
+        Err(absent())
+    }
+}

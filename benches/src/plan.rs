@@ -1,0 +1,100 @@
+//! What is measured: the cells of the quick and of the full bench, in the order of each round.
+
+use crate::ceiling::redis::Script;
+use crate::cell::{Cell, Load, Pace, Shape};
+use crate::system::System;
+use crate::way::Way;
+use crate::workload::Workload;
+
+/// One sku that everybody wants.
+pub(crate) const HOT: Shape = Shape { locations: 1, skus: 1 };
+
+/// A catalogue in one location.
+pub(crate) const CATALOGUE: Shape = Shape { locations: 1, skus: 1000 };
+
+/// In flight where systems are compared.
+pub(crate) const CROWD: usize = 256;
+
+/// The most that are in flight.
+pub(crate) const THRONG: usize = 4096;
+
+/// Orders in one call or transaction of the ceilings, as many as the service puts into a batch.
+pub(crate) const BATCH: usize = 128;
+
+/// Redis works on one while others are on their way.
+const CALLS: usize = 4;
+
+/// Group commits at a time, as the service does with its default pool.
+const COMMITTERS: usize = 2;
+
+/// Orders a second that every system can take.
+const OPEN_SLOW_PER_S: u32 = 100;
+
+/// Orders a second that only a system which batches can take.
+const OPEN_FAST_PER_S: u32 = 1500;
+
+/// All cells of a round.
+pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
+    let peers = [System::MysqlPeer, System::SeckillPeer];
+    let (few, many): (&[usize], &[usize]) = if is_quick {
+        (&[1, CROWD], &[1, CROWD, THRONG])
+    } else {
+        (&[1, 16, 64, CROWD, 1024], &[1, 16, 64, CROWD, 1024, THRONG])
+    };
+    let locations = Shape { locations: if is_quick { 100 } else { 1000 }, skus: 1 };
+    let holds = if is_quick { 25_600 } else { 102_400 };
+    let mut cells = Vec::new();
+
+    cells.push(Cell::RedisPing);
+    cells.push(Cell::GroupCommit { orders: 1, workers: 1 });
+    cells.push(Cell::GroupCommit { orders: BATCH, workers: COMMITTERS });
+    for script in [Script::Reserve, Script::Order] {
+        cells.push(Cell::RedisScript { script, orders: BATCH, calls: CALLS });
+    }
+    cells.extend([1, CROWD].map(|callers| closed(System::EmptyRpc, Workload::Reserve, HOT, callers)));
+
+    for workload in [Workload::Reserve, Workload::Order] {
+        cells.extend(many.iter().map(|callers| closed(System::Service, workload, HOT, *callers)));
+        for peer in peers {
+            cells.extend(few.iter().map(|callers| closed(peer, workload, HOT, *callers)));
+        }
+    }
+    cells.extend(
+        [System::Service].into_iter().chain(peers).map(|system| closed(system, Workload::Order, CATALOGUE, CROWD)),
+    );
+    cells.push(closed(System::Service, Workload::Order, locations, CROWD));
+    for workload in [Workload::SoldOut, Workload::MixedSale] {
+        cells.extend([System::Service].into_iter().chain(peers).map(|system| closed(system, workload, HOT, CROWD)));
+    }
+    cells.push(closed(System::Service, Workload::Cart, CATALOGUE, CROWD));
+
+    cells.extend([System::Service].into_iter().chain(peers).map(|system| open(system, OPEN_SLOW_PER_S)));
+    cells.push(open(System::Service, OPEN_FAST_PER_S));
+    cells.extend([1, 5].map(|lines| Cell::Holds { lines, holds }));
+    cells
+}
+
+/// Callers who wait for their answers.
+pub(crate) fn closed(system: System, workload: Workload, shape: Shape, callers: usize) -> Cell {
+    Cell::Load { system, load: Load { workload, shape, way: Way::Unary, pace: Pace::Closed { callers } } }
+}
+
+fn open(system: System, per_second: u32) -> Cell {
+    let pace = Pace::Open { per_second };
+    Cell::Load { system, load: Load { workload: Workload::Order, shape: HOT, way: Way::Unary, pace } }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_cell_has_a_name_of_its_own() {
+        for is_quick in [true, false] {
+            let cells = cells(is_quick);
+            assert_eq!(cells.iter().map(Cell::name).collect::<BTreeSet<_>>().len(), cells.len());
+        }
+    }
+}

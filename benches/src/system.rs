@@ -1,0 +1,74 @@
+//! The systems that are measured, each a process of its own, which is this program again in another role.
+
+use std::time::Duration;
+
+use stockhold_servers::process::{Process, free_port};
+use tokio::net::TcpStream;
+
+use crate::world::World;
+
+/// Making its tables takes most of it.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// What the service is told apart from where its stores are: it shall take as many callers as there are.
+const SERVICE_FLAGS: [(&str, &str); 2] = [("--concurrency-max", "8192"), ("--queue-max", "8192")];
+
+/// A system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum System {
+    /// stockhold.
+    Service,
+    /// The naive peer.
+    MysqlPeer,
+    /// The usual flash-sale peer.
+    SeckillPeer,
+    /// The ceiling of calls.
+    EmptyRpc,
+}
+
+impl System {
+    pub(crate) const ALL: [Self; 4] = [Self::Service, Self::MysqlPeer, Self::SeckillPeer, Self::EmptyRpc];
+
+    /// The first argument of its process. Cells are named by it.
+    pub(crate) fn role(self) -> &'static str {
+        match self {
+            Self::Service => "serve",
+            Self::MysqlPeer => "peer-mysql",
+            Self::SeckillPeer => "peer-seckill",
+            Self::EmptyRpc => "empty-rpc",
+        }
+    }
+}
+
+/// One that runs; it is killed when it goes out of scope.
+pub(crate) struct Running {
+    pub(crate) port: u16,
+    process: Process,
+}
+
+impl Running {
+    /// Starts one over the stores as they are.
+    pub(crate) async fn start(system: System, world: &World) -> Self {
+        let program = std::env::current_exe().expect("this program is a file");
+        let port = free_port();
+        let mut arguments = vec![
+            system.role().to_owned(),
+            format!("--listen=127.0.0.1:{port}"),
+            format!("--redis-url={}", world.redis_url()),
+            format!("--database-url={}", world.database_url()),
+        ];
+        if system == System::Service {
+            arguments.extend(SERVICE_FLAGS.map(|(flag, value)| format!("{flag}={value}")));
+        }
+        let log = world.home.join(format!("{}.log", system.role()));
+        let environment = [("RUST_LOG", "warn".to_owned())];
+        let mut process = Process::start(system.role(), &program, &arguments, &environment, &log);
+        // From then on a call waits until it is served.
+        process.until_up(START_MAX, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+        Self { port, process }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+}

@@ -1,0 +1,152 @@
+//! What shall come out: a table of targets, each a formula over medians of the same run, so that the machine cancels out where it can.
+
+use crate::cell::Cell;
+use crate::plan::{CROWD, HOT, THRONG, closed};
+use crate::results::Results;
+use crate::system::System;
+use crate::workload::Workload;
+use Bound::{AtLeast, AtMost};
+
+/// A target.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    /// In words.
+    pub(crate) formula: &'static str,
+    pub(crate) bound: Bound,
+    value: fn(&Results) -> Option<f64>,
+}
+
+/// Where a value shall lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// All of them.
+pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        name: "orders against the naive peer",
+        formula: "orders/s on one hot sku, 256 in flight, / those of peer-mysql",
+        bound: AtLeast(12.0),
+        value: |results| ratio(orders_per_s(results, System::Service), orders_per_s(results, System::MysqlPeer)),
+    },
+    Target {
+        name: "orders against the flash-sale peer",
+        formula: "orders/s on one hot sku, 256 in flight, / those of peer-seckill",
+        bound: AtLeast(8.0),
+        value: |results| ratio(orders_per_s(results, System::Service), orders_per_s(results, System::SeckillPeer)),
+    },
+    Target {
+        name: "confirm p99 against the naive peer",
+        formula: "confirm p99 on one hot sku, 256 in flight, / that of peer-mysql",
+        bound: AtMost(1.0),
+        value: |results| ratio(confirm_p99(results, System::Service), confirm_p99(results, System::MysqlPeer)),
+    },
+    Target {
+        name: "confirm p99 against the flash-sale peer",
+        formula: "confirm p99 on one hot sku, 256 in flight, / that of peer-seckill",
+        bound: AtMost(1.0),
+        value: |results| ratio(confirm_p99(results, System::Service), confirm_p99(results, System::SeckillPeer)),
+    },
+    Target {
+        name: "reserves against empty calls",
+        formula: "reserves/s on one hot sku, 256 in flight, / empty RPCs/s, 256 in flight",
+        bound: AtLeast(0.6),
+        value: |results| {
+            let reserves = results.median(&service(Workload::Reserve, CROWD), "accepted_per_s");
+            ratio(reserves, empty(results, CROWD, "accepted_per_s"))
+        },
+    },
+    Target {
+        name: "refusals against empty calls",
+        formula: "sold-out refusals/s, 256 in flight, / empty RPCs/s, 256 in flight",
+        bound: AtLeast(0.65),
+        value: |results| {
+            let refusals = results.median(&service(Workload::SoldOut, CROWD), "refused_per_s");
+            ratio(refusals, empty(results, CROWD, "accepted_per_s"))
+        },
+    },
+    Target {
+        name: "a lone Reserve",
+        formula: "reserve p50 / (empty RPC p50 + one Redis round trip p50), one caller",
+        bound: AtMost(1.3),
+        value: |results| {
+            let least = sum(&[empty(results, 1, "reserve_p50_us"), ping_p50(results)]);
+            ratio(results.median(&service(Workload::Reserve, 1), "reserve_p50_us"), least)
+        },
+    },
+    Target {
+        name: "a lone Confirm",
+        formula: "confirm p50 / (empty RPC p50 + two Redis round trips p50 + one commit of three statements p50), one caller",
+        bound: AtMost(1.3),
+        value: |results| {
+            let commit = results.median(&Cell::GroupCommit { orders: 1, workers: 1 }, "call_p50_us");
+            let least = sum(&[empty(results, 1, "reserve_p50_us"), ping_p50(results), ping_p50(results), commit]);
+            ratio(results.median(&service(Workload::Order, 1), "confirm_p50_us"), least)
+        },
+    },
+    Target {
+        name: "Redis memory of a hold",
+        formula: "bytes of Redis a live hold of one line",
+        bound: AtMost(310.0),
+        value: |results| {
+            let cells = results.cells.iter().map(|cell| &cell.cell);
+            let mut holds = cells.filter(|cell| matches!(cell, Cell::Holds { lines: 1, .. }));
+            results.median(holds.next()?, "redis_bytes_per_hold")
+        },
+    },
+    Target {
+        name: "memory of the service",
+        formula: "peak resident memory of the service, MB, the larger of reserving and ordering, 4096 callers",
+        bound: AtMost(150.0),
+        value: |results| {
+            let peak = |workload| results.median(&service(workload, THRONG), "server_resident_peak_mb");
+            Some(peak(Workload::Reserve)?.max(peak(Workload::Order)?))
+        },
+    },
+];
+
+impl Target {
+    /// The value, unless something that it needs was not measured.
+    pub(crate) fn value(&self, results: &Results) -> Option<f64> {
+        (self.value)(results)
+    }
+}
+
+impl Bound {
+    pub(crate) fn is_met_by(self, value: f64) -> bool {
+        match self {
+            AtLeast(least) => value >= least,
+            AtMost(most) => value <= most,
+        }
+    }
+}
+
+fn service(workload: Workload, callers: usize) -> Cell {
+    closed(System::Service, workload, HOT, callers)
+}
+
+fn orders_per_s(results: &Results, system: System) -> Option<f64> {
+    results.median(&closed(system, Workload::Order, HOT, CROWD), "confirmed_per_s")
+}
+
+fn confirm_p99(results: &Results, system: System) -> Option<f64> {
+    results.median(&closed(system, Workload::Order, HOT, CROWD), "confirm_p99_us")
+}
+
+fn empty(results: &Results, callers: usize, figure: &str) -> Option<f64> {
+    results.median(&closed(System::EmptyRpc, Workload::Reserve, HOT, callers), figure)
+}
+
+fn ping_p50(results: &Results) -> Option<f64> {
+    results.median(&Cell::RedisPing, "call_p50_us")
+}
+
+fn ratio(value: Option<f64>, base: Option<f64>) -> Option<f64> {
+    Some(value? / base?)
+}
+
+fn sum(values: &[Option<f64>]) -> Option<f64> {
+    values.iter().copied().sum()
+}
