@@ -34,7 +34,7 @@ impl Arguments {
     }
 
     pub(crate) fn measured(&self) -> Duration {
-        self.seconds.unwrap_or(Duration::from_millis(if self.quick { 1500 } else { 8000 }))
+        self.seconds.unwrap_or(Duration::from_millis(if self.quick { 1200 } else { 8000 }))
     }
 
     /// Connections are opened, caches filled and scripts loaded in much less.

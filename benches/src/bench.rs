@@ -79,8 +79,16 @@ async fn measure(world: &World, cell: &Cell, spans: Spans) -> Result<Measured, B
         Cell::Load { system, load } => {
             let running = Running::start(system, world).await;
             stock_up(running.port, load.workload, load.shape).await?;
-            let mut measured = load::measure(load, running.port, spans, &world.meter(Some(running.id()))).await?;
+            let meter = world.meter(Some(running.id()));
+            let (mut measured, bought) = load::measure(load, running.port, spans, &meter).await?;
             measured.figures.insert("server_resident_peak_mb".to_owned(), resident_peak_mb(running.id())?);
+            if system != System::EmptyRpc {
+                let sold = load.workload.units(load.shape) - world.units_left().await?;
+                // A speed at which something is lost, or sold twice, is none.
+                if sold != bought as i64 {
+                    measured.errors.insert(format!("{bought} units were bought, {sold} are missing in the books"), 1);
+                }
+            }
             Ok(measured)
         }
         Cell::Holds { lines, holds } => {

@@ -22,7 +22,7 @@ use crate::workload::{Workload, location, new_id, sku};
 const CALLERS: usize = 256;
 
 /// Redis gives back what only connections needed within so long.
-const QUIET_MAX: Duration = Duration::from_secs(3);
+const QUIET_MAX: Duration = Duration::from_secs(1);
 
 /// Makes so many holds of so many lines at a service on this port.
 pub(crate) async fn measure(port: u16, redis: &Client, lines: usize, holds: usize) -> Result<Measured, Box<dyn Error>> {

@@ -70,13 +70,16 @@ struct Tally {
     done: [u64; 4],
     refused: u64,
     operations: u64,
+    /// At any time, not only in the measured span.
+    confirmed_ever: u64,
     errors: BTreeMap<String, u64>,
 }
 
 impl Notes {
     fn new(from: Instant, until: Instant, may_be_refused: bool) -> Self {
         let latencies = Step::ALL.map(|_| latencies());
-        let tally = Tally { latencies, done: [0; 4], refused: 0, operations: 0, errors: BTreeMap::new() };
+        let tally =
+            Tally { latencies, done: [0; 4], refused: 0, operations: 0, confirmed_ever: 0, errors: BTreeMap::new() };
         Self { from, until, may_be_refused, tally: Mutex::new(tally) }
     }
 
@@ -85,6 +88,9 @@ impl Notes {
         let now = Instant::now();
         let is_measured = self.is_measured(now);
         let mut tally = self.tally();
+        if answer.is_ok() && matches!(step, Step::Confirm) {
+            tally.confirmed_ever += 1;
+        }
         match &answer {
             Err(status) if !(self.may_be_refused && is_short(status)) => {
                 *tally.errors.entry(describe(step, status)).or_default() += 1;
@@ -123,7 +129,15 @@ impl Notes {
 }
 
 /// Puts a system on this port under a load.
-pub(crate) async fn measure(load: Load, port: u16, spans: Spans, meter: &Meter) -> Result<Measured, Box<dyn Error>> {
+///
+/// Answers too how many units callers were told to have bought, ever.
+pub(crate) async fn measure(
+    load: Load,
+    port: u16,
+    spans: Spans,
+    meter: &Meter,
+) -> Result<(Measured, u64), Box<dyn Error>> {
+    let spans = spans.of(load.pace);
     let callers = match load.pace {
         Pace::Closed { callers } => callers,
         Pace::Open { .. } => OPEN_CALLERS,
@@ -156,7 +170,7 @@ pub(crate) async fn measure(load: Load, port: u16, spans: Spans, meter: &Meter) 
     if tally.operations == 0 {
         errors.insert("not one operation was done".to_owned(), 1);
     }
-    Ok(Measured { figures, errors })
+    Ok((Measured { figures, errors }, tally.confirmed_ever))
 }
 
 async fn closed(load: Load, ends: Vec<Caller>, notes: &Arc<Notes>) {

@@ -57,7 +57,7 @@ impl Reading {
         }
     }
 
-    /// What one operation cost, and one confirm where there were any.
+    /// What one operation cost, and one confirm where every operation ends with one.
     pub(crate) fn figures(&self, operations: u64, confirms: u64) -> Figures {
         let mut figures = Figures::new();
         if operations > 0 {
@@ -67,7 +67,7 @@ impl Reading {
             }
             figures.insert("redis_script_calls_per_op".to_owned(), per_operation(self.script_calls));
         }
-        if confirms > 0 {
+        if confirms > 0 && confirms >= operations {
             let per_confirm = |total: f64| total / confirms as f64;
             figures.insert("mysql_commits_per_confirm".to_owned(), per_confirm(self.commits));
             figures.insert("mysql_questions_per_confirm".to_owned(), per_confirm(self.questions));

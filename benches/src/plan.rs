@@ -59,16 +59,21 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
             cells.extend(few.iter().map(|callers| closed(peer, workload, HOT, *callers)));
         }
     }
-    cells.extend(
-        [System::Service].into_iter().chain(peers).map(|system| closed(system, Workload::Order, CATALOGUE, CROWD)),
-    );
+    cells.push(closed(System::Service, Workload::Order, CATALOGUE, CROWD));
     cells.push(closed(System::Service, Workload::Order, locations, CROWD));
     for workload in [Workload::SoldOut, Workload::MixedSale] {
-        cells.extend([System::Service].into_iter().chain(peers).map(|system| closed(system, workload, HOT, CROWD)));
+        cells.push(closed(System::Service, workload, HOT, CROWD));
+    }
+    if !is_quick {
+        cells.extend(peers.map(|peer| closed(peer, Workload::Order, CATALOGUE, CROWD)));
+        for workload in [Workload::SoldOut, Workload::MixedSale] {
+            cells.extend(peers.map(|peer| closed(peer, workload, HOT, CROWD)));
+        }
     }
     cells.push(closed(System::Service, Workload::Cart, CATALOGUE, CROWD));
 
-    cells.extend([System::Service].into_iter().chain(peers).map(|system| open(system, OPEN_SLOW_PER_S)));
+    cells.push(open(System::Service, OPEN_SLOW_PER_S));
+    cells.extend(peers.map(|peer| open(peer, OPEN_SLOW_PER_S)));
     cells.push(open(System::Service, OPEN_FAST_PER_S));
     cells.extend([1, 5].map(|lines| Cell::Holds { lines, holds }));
     cells

@@ -29,7 +29,15 @@ pub(crate) enum System {
 impl System {
     pub(crate) const ALL: [Self; 4] = [Self::Service, Self::MysqlPeer, Self::SeckillPeer, Self::EmptyRpc];
 
-    /// The first argument of its process. Cells are named by it.
+    /// As cells and plots call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Service => "stockhold",
+            Self::MysqlPeer | Self::SeckillPeer | Self::EmptyRpc => self.role(),
+        }
+    }
+
+    /// The first argument of its process.
     pub(crate) fn role(self) -> &'static str {
         match self {
             Self::Service => "serve",

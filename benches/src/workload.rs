@@ -49,6 +49,12 @@ impl Workload {
         (0..shape.skus).map(|number| item(sku(number), PLENTY)).chain(gone).collect()
     }
 
+    /// All units of all locations.
+    pub(crate) fn units(self, shape: Shape) -> i64 {
+        let on_hand: i64 = self.stock(shape).iter().map(|item| item.on_hand).sum();
+        on_hand * shape.locations as i64
+    }
+
     /// One operation. Its latency counts from `meant`.
     pub(crate) async fn once(self, caller: &mut Caller, shape: Shape, meant: Instant, notes: &Notes) {
         let location = location(fastrand::usize(0..shape.locations));

@@ -74,6 +74,12 @@ impl World {
         Ok(())
     }
 
+    /// The units that a system has on hand by its own books: all of them have such a table.
+    pub(crate) async fn units_left(&self) -> Result<i64, Box<dyn Error>> {
+        let sum = format!("SELECT CAST(SUM(on_hand) AS SIGNED) FROM {SCHEMA}.stock");
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(&self.database).await?)
+    }
+
     /// Reads the work of all, with that of a system's process if there is one.
     pub(crate) fn meter(&self, server: Option<u32>) -> Meter {
         let mut processes = vec![("client", std::process::id())];

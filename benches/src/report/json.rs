@@ -28,7 +28,7 @@ fn cell(results: &CellResults) -> Value {
         "rounds": rounds.collect::<Vec<_>>(),
     });
     if let Cell::Load { system, load } = &results.cell {
-        object["system"] = json!(system.role());
+        object["system"] = json!(system.name());
         object["workload"] = json!(load.workload.to_string());
         object["way"] = json!(load.way.to_string());
         object["locations"] = json!(load.shape.locations);

@@ -96,7 +96,7 @@ impl Plot {
             let marks = points.clone().into_iter().map(|point| Circle::new(point, 4, style.filled()));
             chart
                 .draw_series(LineSeries::new(points, style))?
-                .label(system.role())
+                .label(system.name())
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
             chart.draw_series(marks)?;
         }
