@@ -1,7 +1,7 @@
 //! Callers: closed, each waiting for its answers, or open, at a fixed rate whatever becomes of the answers.
 //!
-//! What ends within the measured span counts. Latency counts from the time that was meant for the operation, so that a server which stands still is not spared the
-//! calls that would have been made meanwhile.
+//! Rates count what ends within the measured span. Latencies of a closed load are those of the same calls. Those of an open one are of all operations that were meant to
+//! begin within the span, whenever they end, and count from the time that was meant: a server which stands still is not spared the calls that would have been made meanwhile.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -61,7 +61,7 @@ impl Step {
 pub(crate) struct Notes {
     from: Instant,
     until: Instant,
-    may_be_refused: bool,
+    load: Load,
     tally: Mutex<Tally>,
 }
 
@@ -76,35 +76,41 @@ struct Tally {
 }
 
 impl Notes {
-    fn new(from: Instant, until: Instant, may_be_refused: bool) -> Self {
+    fn new(from: Instant, until: Instant, load: Load) -> Self {
         let latencies = Step::ALL.map(|_| latencies());
         let tally =
             Tally { latencies, done: [0; 4], refused: 0, operations: 0, confirmed_ever: 0, errors: BTreeMap::new() };
-        Self { from, until, may_be_refused, tally: Mutex::new(tally) }
+        Self { from, until, load, tally: Mutex::new(tally) }
     }
 
-    /// Notes an answer, and tells whether it is a yes. What goes wrong counts at any time.
-    pub(crate) fn note(&self, step: Step, meant: Instant, answer: Result<(), Status>) -> bool {
+    /// Notes the answer to a step of an operation, and tells whether it is a yes. What goes wrong counts at any time.
+    pub(crate) fn note(&self, step: Step, operation: Instant, begin: Instant, answer: Result<(), Status>) -> bool {
         let now = Instant::now();
-        let is_measured = self.is_measured(now);
+        let counts = self.is_measured(now);
         let mut tally = self.tally();
         if answer.is_ok() && matches!(step, Step::Confirm) {
             tally.confirmed_ever += 1;
         }
         match &answer {
-            Err(status) if !(self.may_be_refused && is_short(status)) => {
+            Err(status) if !(self.load.workload.may_be_refused() && is_short(status)) => {
                 *tally.errors.entry(describe(step, status)).or_default() += 1;
                 return false;
             }
-            _ if !is_measured => return answer.is_ok(),
+            _ if !counts => {}
             Ok(()) => tally.done[step as usize] += 1,
             Err(_) => {
                 tally.refused += 1;
                 tally.operations += 1;
             }
         }
-        let took_ns = now.saturating_duration_since(meant).as_nanos() as u64;
-        tally.latencies[step as usize].saturating_record(took_ns);
+        let is_timed = match self.load.pace {
+            Pace::Closed { .. } => counts,
+            Pace::Open { .. } => self.is_measured(operation),
+        };
+        if is_timed {
+            let took_ns = now.saturating_duration_since(begin).as_nanos() as u64;
+            tally.latencies[step as usize].saturating_record(took_ns);
+        }
         answer.is_ok()
     }
 
@@ -146,7 +152,7 @@ pub(crate) async fn measure(
     let begin = Instant::now();
     let from = begin + spans.warm_up;
     let until = from + spans.measured;
-    let notes = Arc::new(Notes::new(from, until, load.workload.may_be_refused()));
+    let notes = Arc::new(Notes::new(from, until, load));
     let work = async {
         match load.pace {
             Pace::Closed { .. } => closed(load, ends, &notes).await,

@@ -67,14 +67,14 @@ impl Workload {
         let id = new_id();
         let (lines, reserve_id) = (vec![v1::Line { sku, quantity: 1 }], id.clone());
         let reserve = v1::ReserveRequest { location: location.clone(), reservation_id: reserve_id, lines, ttl: None };
-        let reserved = notes.note(Step::Reserve, meant, caller.reserve(reserve).await);
+        let reserved = notes.note(Step::Reserve, meant, meant, caller.reserve(reserve).await);
         let done = match self {
             _ if !reserved => false,
             Self::Reserve | Self::SoldOut => true,
             Self::Order | Self::MixedSale => {
                 let confirm = v1::ConfirmRequest { location, reservation_id: id, ..Default::default() };
                 let begin = Instant::now();
-                notes.note(Step::Confirm, begin, caller.confirm(confirm).await)
+                notes.note(Step::Confirm, meant, begin, caller.confirm(confirm).await)
             }
             Self::Cart => {
                 let expire_time = Some((SystemTime::now() + EXTENSION).into());
@@ -86,10 +86,10 @@ impl Workload {
                     ..Default::default()
                 };
                 let begin = Instant::now();
-                let extended = notes.note(Step::Extend, begin, caller.extend(extend).await);
+                let extended = notes.note(Step::Extend, meant, begin, caller.extend(extend).await);
                 let cancel = v1::CancelRequest { location, reservation_id: id };
                 let begin = Instant::now();
-                extended && notes.note(Step::Cancel, begin, caller.cancel(cancel).await)
+                extended && notes.note(Step::Cancel, meant, begin, caller.cancel(cancel).await)
             }
         };
         if done {
