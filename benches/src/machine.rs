@@ -19,6 +19,8 @@ pub(crate) async fn facts(world: &World) -> Result<Vec<(&'static str, String)>, 
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = line(&fs::read_to_string("/proc/cpuinfo")?, "model name");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
     let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     Ok(vec![
         ("date", date),
@@ -26,6 +28,8 @@ pub(crate) async fn facts(world: &World) -> Result<Vec<(&'static str, String)>, 
         ("cores", cores.to_string()),
         ("CPU", cpu),
         ("kernel", kernel),
+        // Who measures while others build should know it afterwards.
+        ("load average before", load),
         ("Redis", redis),
         ("MariaDB", mariadb),
     ])
