@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::grpc;
 use crate::grpc::calls::Calls;
 use crate::grpc::health::Health;
+use crate::holds::batched::BatchedHolds;
 use crate::holds::embedded::{EmbeddedHolds, system_clock};
 use crate::holds::redis::RedisHolds;
 use crate::holds::{Holds, HoldsError};
@@ -60,7 +61,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         () = &mut shutdown => return Ok(()),
     };
     let holds: Arc<dyn Holds> = match &redis {
-        Some(redis) => redis.clone(),
+        Some(redis) => Arc::new(BatchedHolds::over(redis.clone())),
         None => Arc::new(EmbeddedHolds::new(config.retention, system_clock())),
     };
     let service = Arc::new(Service::new(holds, ledger.clone(), config.limits));
@@ -89,6 +90,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
             tracing::warn!("some calls take too long: leaving them");
         }
         tasks.stop().await;
+        service.quiet().await;
         if let Err(error) = ledger.close().await {
             tracing::warn!(error = chain(&error), "the database did not close well");
         }

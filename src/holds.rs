@@ -1,17 +1,18 @@
 //! The holds' store: live reservations, what is held of each sku, and a copy of each stock row (its register).
 //!
 //! [`Holds`] is the contract. Two stores keep it: `embedded`, in this process, which is also the executable specification, and
-//! `redis`, whose Lua library does the same. `tests/it/holds_contract.rs` runs against both.
+//! `redis`, whose Lua library does the same. `batched` stands before one of them and lets its callers share calls. `tests/it/holds_contract.rs` runs against all.
 //!
 //! Promises, for every command:
 //! - It is atomic. It either refuses and changes nothing, or does all it says. Reclaiming overdue holds on the way is no change: they counted
-//!   for nothing since their deadline.
+//!   for nothing since their deadline. A call does so once, and only when they are in the way.
 //! - A hold counts until `expire_ms`, exclusive, by the store's own clock.
 //! - `held` of a sku is the sum of its lines in live reservations, changed together with them.
 //! - A register is a last-writer-wins copy of a ledger row: only a newer version replaces it.
 //! - Repeating a command under the same id changes nothing further.
 //! - It does not know the ledger.
 
+pub mod batched;
 pub mod embedded;
 pub mod redis;
 
@@ -131,7 +132,7 @@ pub enum Command {
         /// How many index entries to look at.
         limit: usize,
     },
-    /// Reclaims overdue holds, a bounded number. Answers `Swept`.
+    /// Reclaims overdue holds, and forgets what has ended for longer than the retention time, a bounded number of each. Answers `Swept`.
     Sweep,
     /// Takes up to `limit` confirming or cancelled reservations that nobody touched for `grace_ms` although they wait in `unsettled`, and marks
     /// them as touched now, so that nobody else takes them meanwhile. One that was touched in the future, before the store's clock went back, is
@@ -158,6 +159,18 @@ impl Command {
     pub fn takes_memory(&self) -> bool {
         matches!(self, Command::Reserve { .. })
     }
+
+    /// How many lines or rows it brings along.
+    fn lines(&self) -> usize {
+        match self {
+            Command::Reserve { lines, .. } => lines.len(),
+            Command::Begin { lines, .. } => lines.as_ref().map_or(0, Lines::len),
+            Command::Settle { settlement, rows } => settlement.lines.len() + rows.len(),
+            Command::Push { rows } => rows.len(),
+            Command::Stock { skus } | Command::Counters { skus } => skus.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// The answer to a [`Command`].
@@ -183,6 +196,8 @@ pub enum Reply {
     Missing(Vec<Sku>),
     /// Overdue holds were reclaimed and more remain: repeat.
     More,
+    /// The store has what stockhold never writes, in words, where the command looked: nothing was changed.
+    Corrupt(String),
     /// How many registers or counters were changed.
     Pushed(usize),
     /// One item a sku, in the order asked for.
@@ -197,7 +212,7 @@ pub enum Reply {
     Swept {
         /// How many holds.
         holds: usize,
-        /// Whether overdue holds remain.
+        /// Whether there is more to reclaim or to forget.
         more: bool,
     },
     /// Confirming reservations, and cancelled ones whose settlement may be missing.
@@ -247,7 +262,7 @@ pub enum Index {
 }
 
 /// Why the store did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum HoldsError {
     /// Not executed, and it never will be.
     #[error("the holds' store could not be reached: {0}")]
@@ -255,6 +270,9 @@ pub enum HoldsError {
     /// It may have been executed. Every command may be repeated.
     #[error("the holds' store did not answer in time: {0}")]
     OutcomeUnknown(String),
+    /// Too many wait already; not executed, and it never will be.
+    #[error("too many wait for the holds' store")]
+    Overloaded,
     /// The store has no memory left for new holds; what frees stock still works.
     #[error("the holds' store is full")]
     Full,
@@ -266,18 +284,21 @@ pub enum HoldsError {
     Corrupt(String),
 }
 
-/// Overdue holds reclaimed by one command: at most so many, ...
+/// Overdue holds reclaimed by one call: at most so many, ...
 pub const RECLAIM_HOLDS_MAX: usize = 200;
 
 /// ... and no further ones once so many lines were given back. Bounded by lines, because they are what costs time: some 2 ms of Redis.
 pub const RECLAIM_LINES_MAX: usize = 200;
 
+/// Once a call has forgotten so many reservations, it begins with no further entry of them. An entry has what ended in one call.
+pub const FORGET_MAX: usize = 200;
+
 /// A store of holds. See the module for what every implementation promises.
 #[async_trait]
 pub trait Holds: Send + Sync + 'static {
-    /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. After an error any
-    /// number of them may have been applied, unless it is `Unavailable` or `Full`.
-    async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError>;
+    /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. One that meets what is corrupt does not
+    /// keep the others from being applied. After an error any number of them may have been applied, unless it is `Unavailable`, `Overloaded` or `Full`.
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError>;
 
     /// Answers if the store is there.
     async fn ping(&self) -> Result<(), HoldsError>;

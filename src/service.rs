@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::{Location, Refusal, Sku};
 use crate::holds::{Command, Holds, HoldsError, Reply};
@@ -115,6 +116,7 @@ impl From<Refusal> for Error {
 impl From<HoldsError> for Error {
     fn from(error: HoldsError) -> Self {
         match error {
+            HoldsError::Overloaded => Error::Overloaded,
             HoldsError::Unavailable(_) | HoldsError::Full => Error::Unavailable(Cause::Holds(error)),
             HoldsError::OutcomeUnknown(_) => Error::OutcomeUnknown(Cause::Holds(error)),
             HoldsError::Unsuitable(_) | HoldsError::Corrupt(_) => Error::Internal(Cause::Holds(error)),
@@ -152,6 +154,8 @@ pub struct Service {
     limits: Limits,
     /// Since when.
     unknown_skus: Cache<(Location, Sku), Instant>,
+    /// What goes on when its caller has been answered.
+    running: TaskTracker,
 }
 
 impl Service {
@@ -159,12 +163,18 @@ impl Service {
     pub fn new(holds: Arc<dyn Holds>, ledger: Ledger, limits: Limits) -> Self {
         // The cache's own clock only throws away what is old.
         let unknown_skus = Cache::builder().max_capacity(UNKNOWN_SKUS_MAX).time_to_live(UNKNOWN_SKU_TTL).build();
-        Self { holds, ledger, limits, unknown_skus }
+        Self { holds, ledger, limits, unknown_skus, running: TaskTracker::new() }
     }
 
     /// The bounds of a reservation's time.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Waits for what goes on although its caller has been answered.
+    pub async fn quiet(&self) {
+        self.running.close();
+        self.running.wait().await;
     }
 
     /// Answers if the holds' store is there.
@@ -178,8 +188,8 @@ impl Service {
     }
 
     /// Applies one command.
-    async fn apply(&self, location: &Location, command: Command) -> Result<Reply, Error> {
-        let mut replies = self.holds.apply(location, vec![command]).await?;
+    async fn apply(&self, location: &Location, command: &Command) -> Result<Reply, Error> {
+        let mut replies = self.holds.apply(location, std::slice::from_ref(command)).await?;
         replies.pop().ok_or_else(|| Error::broken("the holds' store gave no reply"))
     }
 
@@ -188,7 +198,7 @@ impl Service {
     async fn apply_filling(&self, location: &Location, command: Command) -> Result<Reply, Error> {
         let (mut reclaims, mut fills) = (0, 0);
         while reclaims < RECLAIMS_MAX && fills < FILLS_MAX {
-            match self.apply(location, command.clone()).await? {
+            match self.apply(location, &command).await? {
                 Reply::Missing(skus) => {
                     self.fill(location, &skus).await?;
                     fills += 1;
@@ -217,7 +227,7 @@ impl Service {
             unknown.sort();
             return Err(Refusal::UnknownSkus(unknown).into());
         }
-        self.apply(location, Command::Push { rows }).await?;
+        self.apply(location, &Command::Push { rows }).await?;
         Ok(())
     }
 }

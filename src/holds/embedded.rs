@@ -53,12 +53,12 @@ impl EmbeddedHolds {
 
 #[async_trait]
 impl Holds for EmbeddedHolds {
-    async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         // A panic inside cannot leave a command half done that matters: the process is about to answer INTERNAL, and reconcile finds it.
         let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = locations.entry(location.clone()).or_default();
         let now_ms = (self.clock)();
-        let replies = commands.into_iter().map(|command| holds.apply(command, now_ms, self.retention_ms)).collect();
+        let replies = holds.apply(commands.to_vec(), now_ms, self.retention_ms);
         if holds.is_empty() {
             // Whoever asks for locations that do not exist must not fill the memory.
             locations.remove(location);

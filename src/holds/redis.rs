@@ -18,7 +18,7 @@ use fred::types::Value;
 use self::connection::{PEER_TIMEOUT, error_of};
 use self::silence::Silences;
 use super::embedded::Clock;
-use super::{Command, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
+use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
 use crate::domain::Location;
 use crate::domain::stock::UNITS_MAX;
 
@@ -58,7 +58,8 @@ struct Script {
 impl Script {
     fn new(shebang: &str) -> Self {
         let text = format!(
-            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX = {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}\n{}",
+            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX = \
+             {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}\n{}",
             include_str!("redis/holds.lua")
         );
         Self { digest: fred::util::sha1_hash(&text), text }
@@ -134,13 +135,13 @@ pub fn read_reply(commands: &[Command], value: Value) -> Result<Vec<Reply>, Hold
 
 #[async_trait]
 impl Holds for RedisHolds {
-    async fn apply(&self, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         let now_ms = self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default();
         let mut arguments = vec![now_ms, self.retention_ms.clone()];
         arguments.extend(commands.iter().flat_map(request::write));
         let script = if commands.iter().any(Command::takes_memory) { &self.taking } else { &self.freeing };
         let value = self.call(script, keys::of(&self.prefix, location), arguments).await?;
-        reply::read(&commands, value)
+        reply::read(commands, value)
     }
 
     async fn ping(&self) -> Result<(), HoldsError> {

@@ -1,7 +1,9 @@
-//! Confirm: (a) `begin` in the holds' store, (b) the group commit, (c) `settle` in the holds' store, (d) the answer.
+//! Confirm: (a) `begin` in the holds' store, (b) the group commit, (c) the answer, and without keeping the caller waiting (d) `settle` in the holds' store.
 //!
 //! Once `begin` succeeded the confirm rolls forward, here or in `recover`; nothing rolls it back but a Cancel that is settled first. Before
 //! any refusal is answered the settlement is read: the ledger's word stands, whatever the holds' store forgot.
+
+use std::sync::Arc;
 
 use fail::fail_point;
 
@@ -9,7 +11,7 @@ use super::final_word::ended;
 use super::{Error, LatePolicy, Service, unexpected};
 use crate::domain::{Fingerprint, Lines, Location, Refusal, Reservation, ReservationId, Shortage, State};
 use crate::holds::{Command, Reply};
-use crate::ledger::{Intent, Place};
+use crate::ledger::{Intent, Place, Verdict};
 
 impl Service {
     /// Makes the deduction of a reservation, or of a part of it, permanent.
@@ -18,7 +20,7 @@ impl Service {
     /// Refused: `ReservationNotFound`, `ConfirmMismatch`, or how the reservation ended; with `Reacquire` also `UnknownSkus` and `RetiredSkus`.
     /// `OutcomeUnknown`: it may still be confirmed, repeat.
     pub async fn confirm(
-        &self,
+        self: &Arc<Self>,
         location: &Location,
         id: ReservationId,
         part: Option<Lines>,
@@ -31,7 +33,10 @@ impl Service {
         let refusal = match self.apply_filling(location, command).await {
             Ok(Reply::Accepted(reservation)) if reservation.state == State::Confirming => {
                 fail_point!("confirm-begun", |_| std::process::abort());
-                return self.commit(place, location, reservation).await;
+                let committed = self.commit(place, location, reservation).await?;
+                let Verdict { settlement, rows, .. } = committed.verdict.clone();
+                self.settle_soon(location, settlement, rows);
+                return committed.answer();
             }
             Ok(Reply::Accepted(reservation)) => return Ok(reservation),
             Ok(Reply::Short(shortages)) => {
@@ -54,35 +59,21 @@ impl Service {
         answer(self.final_word(location, &id).await?, wanted, refusal)
     }
 
-    /// Steps (b) to (d) for a reservation that is confirming.
+    /// Step (b) for a reservation that is confirming.
     pub(super) async fn commit(
         &self,
         place: Place,
         location: &Location,
         begun: Reservation,
-    ) -> Result<Reservation, Error> {
+    ) -> Result<Committed, Error> {
         let (Some(reserved), Some(confirmed)) = (begun.reserved, begun.confirmed) else {
             return Err(Error::broken(format!("{begun:?} is confirming without fingerprints")));
         };
-        let intent = Intent::Confirm { lines: begun.lines.clone(), reserved, confirmed };
-        let verdict = place.settle(location.clone(), begun.id.clone(), intent).await;
+        let intent = Intent::Confirm { lines: begun.lines, reserved, confirmed };
+        let verdict = place.settle(location.clone(), begun.id, intent).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("confirm-committed", |_| std::process::abort());
-
-        let word = verdict.settlement;
-        let told = self.settle(location, word.clone(), verdict.rows).await;
-        if let Err(error) = &told {
-            tracing::warn!(
-                location = location.as_str(),
-                reservation_id = begun.id.as_str(),
-                ?error,
-                "a settled reservation is not settled in the holds' store yet; recovery does it"
-            );
-        }
-        fail_point!("confirm-settled", |_| std::process::abort());
-        let Reservation { id, create_ms, expire_ms, .. } = begun;
-        let word = told.unwrap_or_else(|_| Reservation { create_ms, expire_ms, ..word.into_reservation() });
-        answer(Some(word), begun.confirmed, Refusal::Rejected(id, verdict.shortages))
+        Ok(Committed { wanted: confirmed, create_ms: begun.create_ms, expire_ms: begun.expire_ms, verdict })
     }
 
     /// Ends a reservation whose stock could not be taken again, and answers what stands. It is settled before it is answered: otherwise a stray
@@ -99,6 +90,23 @@ impl Service {
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("confirm-rejected", |_| std::process::abort());
         self.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
+    }
+}
+
+/// A confirm that the ledger has decided.
+pub(super) struct Committed {
+    wanted: Fingerprint,
+    create_ms: Option<u64>,
+    expire_ms: Option<u64>,
+    pub(super) verdict: Verdict,
+}
+
+impl Committed {
+    fn answer(self) -> Result<Reservation, Error> {
+        let Self { wanted, create_ms, expire_ms, verdict } = self;
+        let word = Reservation { create_ms, expire_ms, ..verdict.settlement.into_reservation() };
+        let refusal = Refusal::Rejected(word.id.clone(), verdict.shortages);
+        answer(Some(word), Some(wanted), refusal)
     }
 }
 

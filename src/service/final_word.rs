@@ -1,5 +1,11 @@
 //! The ledger's final word: reading it before the end of a reservation is told, and telling it to the holds' store.
 
+use std::sync::Arc;
+
+use fail::fail_point;
+use futures::FutureExt;
+use tracing::Instrument;
+
 use super::{Error, Service, unexpected};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, Settlement, State};
 use crate::holds::{Command, Reply, Rows};
@@ -17,13 +23,34 @@ impl Service {
     ) -> Result<Reservation, Error> {
         for _ in 0..ROUNDS_MAX {
             let command = Command::Settle { settlement: settlement.clone(), rows: rows.clone() };
-            match self.apply(location, command).await? {
+            match self.apply(location, &command).await? {
                 Reply::Accepted(reservation) => return Ok(reservation),
                 Reply::Missing(skus) => rows.extend(self.ledger.rows(location, &skus).await?),
                 reply => return Err(unexpected(&reply)),
             }
         }
         Err(Error::broken("the holds' store keeps asking for rows"))
+    }
+
+    /// Tells the holds' store the final word without keeping anybody waiting: until it is told, the hold still counts. It is asked for before this returns, so
+    /// that it comes before whatever is asked for later.
+    pub(super) fn settle_soon(self: &Arc<Self>, location: &Location, settlement: Settlement, rows: Rows) {
+        let (service, location) = (Arc::clone(self), location.clone());
+        let mut telling = Box::pin(async move {
+            let id = settlement.id.clone();
+            match service.settle(&location, settlement, rows).await {
+                Ok(_) => fail_point!("confirm-settled", |_| std::process::abort()),
+                Err(error) => tracing::warn!(
+                    location = location.as_str(),
+                    reservation_id = id.as_str(),
+                    ?error,
+                    "a settled reservation is not settled in the holds' store yet; recovery does it"
+                ),
+            }
+        });
+        if telling.as_mut().now_or_never().is_none() {
+            self.running.spawn(telling.in_current_span());
+        }
     }
 
     /// The ledger's word on a reservation, if it has spoken. The holds' store, which does not know it, is told.

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use super::{Error, Service, unexpected};
 use crate::domain::{Location, Reservation, State};
 use crate::holds::{Command, Reply};
+use crate::ledger::Verdict;
 
 /// How many reservations are finished at the same time: one group commit's worth.
 const CLAIMED_MAX: usize = 100;
@@ -32,7 +33,7 @@ impl Service {
         let mut recovered = Recovered::default();
         for _ in 0..CLAIMS_MAX {
             let claim = Command::Claim { limit: CLAIMED_MAX, grace_ms: grace.as_millis() as u64 };
-            let claimed = match self.apply(location, claim).await? {
+            let claimed = match self.apply(location, &claim).await? {
                 Reply::Claimed(claimed) => claimed,
                 reply => return Err(unexpected(&reply)),
             };
@@ -57,7 +58,10 @@ impl Service {
     async fn finish(&self, location: &Location, reservation: Reservation) -> Result<Reservation, Error> {
         let place = self.ledger.place(location)?;
         match reservation.state {
-            State::Confirming => self.commit(place, location, reservation).await,
+            State::Confirming => {
+                let Verdict { settlement, rows, .. } = self.commit(place, location, reservation).await?.verdict;
+                self.settle(location, settlement, rows).await
+            }
             State::Cancelled => self.settle_cancel(place, location, reservation.id).await,
             State::Held | State::Confirmed | State::Expired | State::Rejected => {
                 Err(Error::broken(format!("{reservation:?} was claimed")))
@@ -69,7 +73,7 @@ impl Service {
     pub async fn sweep(&self, location: &Location) -> Result<usize, Error> {
         let mut swept = 0;
         for _ in 0..SWEEPS_MAX {
-            match self.apply(location, Command::Sweep).await? {
+            match self.apply(location, &Command::Sweep).await? {
                 Reply::Swept { holds, more } => {
                     swept += holds;
                     if !more {

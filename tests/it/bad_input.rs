@@ -11,7 +11,6 @@ mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -108,7 +107,6 @@ impl Site {
     async fn start(it: LocalService) -> (Self, Tokens) {
         prepare(&it).await;
         let (service, stores) = Stores::of(it).await;
-        let service = Arc::new(service);
         let calls = Calls::new(&CallsConfig { concurrency_max: 10, deadline_max: BOUND });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! The contract of `holds::Holds`, against both stores.
+//! The contract of `holds::Holds`, against both stores, and with shared calls.
 
 use stockhold::domain::Outcome::{Cancelled, Confirmed, Rejected};
 use stockhold::domain::{ReservationId, Shortage, State, StockRow};
@@ -153,17 +153,70 @@ async fn an_expired_reservation_can_take_its_stock_again(holds: TestHolds) {
     run(&holds, table).await;
 }
 
-async fn a_revived_reservation_is_not_forgotten(holds: TestHolds) {
-    holds.stock(&[("a", 2)]).await;
-    holds.apply(reserve("1", &[("a", 2)])).await;
-    holds.at(TTL_MS);
-    assert_eq!(holds.state("1").await, Some(State::Expired));
-    assert_eq!(outcome(&holds.apply(extend("1", 3_000_000, true)).await), HELD);
-    if let Some(prefix) = &holds.redis_prefix {
-        let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
-        let ttl_ms: i64 = run_redis(&client, "PTTL", &[&format!("{prefix}:{{test}}:r:1")]).await;
-        assert_eq!(ttl_ms, -1, "a live record has no TTL");
+async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) {
+    holds.stock(&[("a", 1000)]).await;
+    let sweep = async |ms: u64| {
+        holds.at(ms);
+        while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    };
+    // The hour that what has ended is remembered.
+    let retention = 3_600_000;
+    holds.apply(reserve("confirmed", &[("a", 1)])).await;
+    holds.apply(settle("confirmed", Confirmed, &[("a", 1)], &[("a", 999)])).await;
+    holds.apply(cancel("waits")).await;
+    for name in ["expired", "revived", "ends again"] {
+        holds.apply(reserve(name, &[("a", 1)])).await;
     }
+    for i in 0..500 {
+        holds.apply(reserve(&format!("crowd {i}"), &[("a", 1)])).await;
+    }
+    sweep(TTL_MS).await;
+    let (again, latest) = (TTL_MS + 1000, retention - 1);
+    holds.apply(extend("revived", latest, true)).await;
+    holds.apply(extend("ends again", again, true)).await;
+    sweep(again).await;
+
+    for (ms, remembered) in [
+        (retention - 1, "confirmed waits expired revived again crowd"),
+        (retention, "waits expired revived again crowd"),
+        (retention + TTL_MS - 1, "waits expired revived again crowd"),
+        (retention + TTL_MS, "waits revived again"),
+        (retention + again, "waits revived"),
+        (retention + latest, "waits"),
+        (9 * retention, "waits"),
+    ] {
+        sweep(ms).await;
+        for (name, word) in [
+            ("confirmed", "confirmed"),
+            ("waits", "waits"),
+            ("expired", "expired"),
+            ("revived", "revived"),
+            ("ends again", "again"),
+            ("crowd 499", "crowd"),
+        ] {
+            assert_eq!(holds.state(name).await.is_some(), remembered.contains(word), "{name} at {ms} ms");
+        }
+    }
+    holds.apply(settle("waits", Cancelled, &[], &[])).await;
+    sweep(10 * retention).await;
+    assert_eq!(holds.state("waits").await, None);
+}
+
+async fn a_location_that_never_held_anything_is_forgotten_as_a_whole(holds: TestHolds) {
+    let Some(prefix) = &holds.redis_prefix else { return };
+    let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
+    let is_kept = async |name: &str| -> bool {
+        run_redis::<i64>(&client, "PTTL", &[&format!("{prefix}:{{test}}:{name}")]).await == -1
+    };
+    holds.apply(cancel("1")).await;
+    assert!(is_kept("records").await, "its settlement may be missing");
+    holds.apply(settle("1", Cancelled, &[], &[])).await;
+    assert!(!is_kept("records").await && !is_kept("ended").await);
+    holds.stock(&[("a", 2)]).await;
+    holds.apply(reserve("2", &[("a", 2)])).await;
+    assert!(is_kept("records").await && is_kept("ended").await);
+    holds.apply(settle("1", Cancelled, &[], &[])).await;
+    assert!(is_kept("records").await && is_kept("ended").await);
 }
 
 async fn confirming_a_part_releases_the_rest_at_once(holds: TestHolds) {
@@ -486,6 +539,9 @@ macro_rules! contract {
         mod redis {
             $(#[tokio::test] async fn $case() { super::$case(super::TestHolds::redis().await).await })*
         }
+        mod batched {
+            $(#[tokio::test] async fn $case() { super::$case(super::TestHolds::batched().await).await })*
+        }
     };
 }
 
@@ -496,7 +552,8 @@ contract! {
     a_hold_ends_at_its_deadline_to_the_millisecond,
     extending_never_shortens_and_is_capped,
     an_expired_reservation_can_take_its_stock_again,
-    a_revived_reservation_is_not_forgotten,
+    what_has_ended_is_forgotten_after_the_retention_time,
+    a_location_that_never_held_anything_is_forgotten_as_a_whole,
     confirming_a_part_releases_the_rest_at_once,
     all_lines_or_none_and_every_short_one_is_named,
     floors_and_retired_skus_count,

@@ -79,7 +79,8 @@ async fn a_crash_between_any_two_steps_is_healed_by_a_restart() {
         caller.set("sku", 10).await;
         caller.reserve("order", &[("sku", 3)]).await.expect("held");
         let answer = if confirms { caller.confirm("order").await } else { caller.cancel("order").await };
-        assert!(answer.is_err(), "{step}: it crashes before it answers");
+        // Only the settle has a caller who need not wait for it.
+        assert!(answer.is_err() || step == "confirm-settled", "{step}: it crashes before it answers");
         assert!(!crashing.wait_exit().success(), "{step}");
 
         let healing = instance(&database, &prefix).start();

@@ -6,6 +6,7 @@
 
 mod architecture;
 mod bad_input;
+mod batched_holds;
 mod clients;
 mod command_line;
 mod holds_contract;

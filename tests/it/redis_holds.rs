@@ -16,7 +16,7 @@ fn config(server: &PrivateRedis) -> RedisConfig {
 }
 
 async fn apply(holds: &RedisHolds, command: Command) -> Result<Reply, HoldsError> {
-    holds.apply(&location("l"), vec![command]).await.map(|mut replies| replies.remove(0))
+    holds.apply(&location("l"), &[command]).await.map(|mut replies| replies.remove(0))
 }
 
 async fn stocked(holds: &RedisHolds) {
@@ -149,12 +149,12 @@ async fn the_keys_are_those_of_the_documentation() {
     let client = client(&server.url).await;
     let mut keys: Vec<String> = run(&client, "KEYS", &["*"]).await;
     keys.sort();
-    let expected = ["deadlines", "held", "r:order-1", "r:order-2", "stock", "synced", "unsettled"];
+    let expected = ["deadlines", "held", "records", "stock", "synced", "unsettled"];
     assert_eq!(keys, expected.map(|name| format!("stockhold:{{l}}:{name}")));
     let register: String = run(&client, "HGET", &["stockhold:{l}:stock", "a"]).await;
     let held: String = run(&client, "HGET", &["stockhold:{l}:held", "a"]).await;
     assert_eq!((register.as_str(), held.as_str()), ("1 100000 0 0", "2 3"));
-    let record: String = run(&client, "GET", &["stockhold:{l}:r:order-1"]).await;
+    let record: String = run(&client, "HGET", &["stockhold:{l}:records", "order-1"]).await;
     assert!(record.starts_with("1\tHELD\t") && record.ends_with("\ta\t2"), "{record:?}");
 }
 
@@ -178,7 +178,7 @@ async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept()
     apply(&holds, reserve("held", &[("a", 2)])).await.expect("held");
     let client = client(&server.url).await;
     run::<i64>(&client, "ZADD", &["stockhold:{l}:unsettled", "1", "held", "1", "nobody", "1", "tampered"]).await;
-    run::<String>(&client, "SET", &["stockhold:{l}:r:tampered", "with"]).await;
+    run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let claimed = apply(&holds, Command::Claim { limit: 10, grace_ms: 0 }).await.expect("claims");
     assert_eq!(claimed, Reply::Claimed(vec![]));
     assert_eq!(run::<i64>(&client, "ZCARD", &["stockhold:{l}:unsettled"]).await, 0);
@@ -195,7 +195,7 @@ async fn an_entry_among_the_deadlines_is_no_reason_to_release_what_its_record_do
     apply(&holds, begin("confirming")).await.expect("begun");
     let client = client(&server.url).await;
     run::<i64>(&client, "ZADD", &["stockhold:{l}:deadlines", "1", "confirming", "1", "nobody", "1", "tampered"]).await;
-    run::<String>(&client, "SET", &["stockhold:{l}:r:tampered", "with"]).await;
+    run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let swept = apply(&holds, Command::Sweep).await.expect("sweeps");
     assert_eq!(swept, Reply::Swept { holds: 0, more: false });
     assert_eq!(run::<i64>(&client, "ZCARD", &["stockhold:{l}:deadlines"]).await, 0);

@@ -42,7 +42,7 @@ struct Slow {
 
 #[async_trait]
 impl Holds for Slow {
-    async fn apply(&self, _: &Location, _: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+    async fn apply(&self, _: &Location, _: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         Err(HoldsError::Unavailable("slow".into()))
     }
 
@@ -69,7 +69,6 @@ async fn a_ping_that_is_too_late_for_health_runs_to_its_end() {
 #[tokio::test]
 async fn health_is_not_serving_until_the_connections_have_ended() {
     let LocalService { service, ledger, database, .. } = LocalService::embedded().await;
-    let service = Arc::new(service);
     let (health, health_server) = Health::follow(service.clone()).await;
     let calls = Calls::new(&CallsConfig { concurrency_max: 10, deadline_max: BOUND });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -3,13 +3,15 @@
 //! Each transition has one shape: expire the addressed reservation if it is overdue; the same request again?; every refusal, in the order
 //! that `Command` documents; then the changes, which cannot fail.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::scored::Scored;
 use crate::domain::{
     Line, Lines, Outcome, Reservation, ReservationId, Settlement, Shortage, Sku, State, StockItem, StockRow,
 };
-use crate::holds::{Command, Held, Index, Page, Position, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, Rows};
+use crate::holds::{
+    Command, FORGET_MAX, Held, Index, Page, Position, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, Rows,
+};
 
 /// The holds of one location. All is open to read: it is what invariants speak of, and what Redis is compared with.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +26,8 @@ pub struct LocationHolds {
     pub deadlines: Scored,
     /// Those whose settlement may not be in the ledger, by when they were last touched.
     pub unsettled: Scored,
-    /// The ended ones that need no settlement, by when they are forgotten; Redis has its key expiry for this.
-    pub forget: Scored,
+    /// Those that ended and need no settlement (any more), in the order in which they did: what ended in one call, and when. They are forgotten in this order.
+    pub ended: VecDeque<(u64, Vec<ReservationId>)>,
     /// How far the sync task has pushed.
     pub synced: Option<i64>,
 }
@@ -33,26 +35,36 @@ pub struct LocationHolds {
 impl LocationHolds {
     /// True if there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
-        self.registers.is_empty() && self.held.is_empty() && self.records.is_empty() && self.synced.is_none()
+        let Self { registers, held, records, deadlines: _, unsettled: _, ended, synced } = self;
+        registers.is_empty() && held.is_empty() && records.is_empty() && ended.is_empty() && synced.is_none()
     }
 
-    pub(super) fn apply(&mut self, command: Command, now_ms: u64, retention_ms: u64) -> Reply {
-        for (_, id) in self.forget.up_to(now_ms, usize::MAX) {
-            self.forget.remove(&id);
-            self.records.remove(&id);
+    /// Applies the commands of one call.
+    pub(super) fn apply(&mut self, commands: Vec<Command>, now_ms: u64, retention_ms: u64) -> Vec<Reply> {
+        let mut call =
+            Call { holds: self, now_ms, retention_ms, ended: Vec::new(), reclaimed: false, overdue_remain: false };
+        let replies = commands.into_iter().map(|command| call.apply(command)).collect();
+        if !call.ended.is_empty() {
+            let ended = (now_ms, std::mem::take(&mut call.ended));
+            self.ended.push_back(ended);
         }
-        Step { holds: self, now_ms, retention_ms }.apply(command)
+        replies
     }
 }
 
-/// One command at one time.
-struct Step<'a> {
+/// The commands of one call, at one time.
+struct Call<'a> {
     holds: &'a mut LocationHolds,
     now_ms: u64,
     retention_ms: u64,
+    /// What has ended in this call.
+    ended: Vec<ReservationId>,
+    /// Whether overdue holds were reclaimed in this call, and whether others remained then.
+    reclaimed: bool,
+    overdue_remain: bool,
 }
 
-impl Step<'_> {
+impl Call<'_> {
     fn apply(&mut self, command: Command) -> Reply {
         match command {
             Command::Reserve { id, lines, ttl_ms } => self.reserve(id, lines, ttl_ms),
@@ -72,7 +84,11 @@ impl Step<'_> {
             }
             Command::Get { id } => self.addressed(&id).map_or(Reply::NotFound, Reply::Accepted),
             Command::List { after, limit } => Reply::Page(self.list(after, limit)),
-            Command::Sweep => Reply::Swept { holds: self.reclaim(), more: self.overdue_remain() },
+            Command::Sweep => {
+                let holds = self.reclaim();
+                let more = self.forget() || self.overdue_remain;
+                Reply::Swept { holds, more }
+            }
             Command::Claim { limit, grace_ms } => self.claim(limit, grace_ms),
             Command::GetSynced => Reply::Synced(self.holds.synced),
             Command::SetSynced { judged, version } => {
@@ -269,7 +285,7 @@ impl Step<'_> {
         if !missing.is_empty() {
             return Reply::Missing(missing);
         }
-        if self.overdue_remain() {
+        if self.overdue_remain {
             return Reply::More;
         }
         let item = |sku: Sku| {
@@ -336,9 +352,8 @@ impl Step<'_> {
         record
     }
 
-    /// None if these lines can be held now, else the refusal.
+    /// None if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
     fn refusal_to_hold(&mut self, lines: &Lines) -> Option<Reply> {
-        self.reclaim();
         let registers = &self.holds.registers;
         let missing = sorted(lines.skus().filter(|sku| !registers.contains_key(*sku)));
         if !missing.is_empty() {
@@ -348,41 +363,74 @@ impl Step<'_> {
         if !retired.is_empty() {
             return Some(Reply::Retired(retired));
         }
-        let shortage = |line: &Line| {
-            let held = self.held(&line.sku).units;
-            let available = registers.get(&line.sku).map_or(0, |row| row.available(held));
-            let requested = i64::from(line.quantity);
-            (available < requested).then(|| Shortage { sku: line.sku.clone(), requested, available, held })
-        };
-        let short: Vec<_> = lines.iter().filter_map(shortage).collect();
+        let mut short = self.shortages(lines);
+        if !short.is_empty() && self.reclaim() > 0 {
+            short = self.shortages(lines);
+        }
         match short.is_empty() {
             true => None,
-            false if self.overdue_remain() => Some(Reply::More),
+            false if self.overdue_remain => Some(Reply::More),
             false => Some(Reply::Short(short)),
         }
     }
 
-    /// Reclaims a bounded number of overdue holds. The index only says where to look: the record decides.
+    fn shortages(&self, lines: &Lines) -> Vec<Shortage> {
+        let shortage = |line: &Line| {
+            let held = self.held(&line.sku).units;
+            let available = self.holds.registers.get(&line.sku).map_or(0, |row| row.available(held));
+            let requested = i64::from(line.quantity);
+            (available < requested).then(|| Shortage { sku: line.sku.clone(), requested, available, held })
+        };
+        lines.iter().filter_map(shortage).collect()
+    }
+
+    /// Reclaims a bounded number of overdue holds, once a call. The index only says where to look: the record decides.
     fn reclaim(&mut self) -> usize {
-        let (mut holds, mut lines) = (0, 0);
-        for (_, id) in self.holds.deadlines.up_to(self.now_ms, RECLAIM_HOLDS_MAX) {
-            if lines >= RECLAIM_LINES_MAX {
-                break;
-            }
-            match self.holds.records.get(&id).cloned() {
+        if self.reclaimed {
+            return 0;
+        }
+        let entries = self.holds.deadlines.up_to(self.now_ms, RECLAIM_HOLDS_MAX + 1);
+        let (mut looked, mut holds, mut lines) = (0, 0, 0);
+        while looked < entries.len().min(RECLAIM_HOLDS_MAX) && lines < RECLAIM_LINES_MAX {
+            let (_, id) = &entries[looked];
+            looked += 1;
+            match self.holds.records.get(id).cloned() {
                 Some(record) if self.is_overdue(&record) => {
                     lines += record.lines.len();
                     holds += 1;
                     self.expire(record);
                 }
-                _ => self.holds.deadlines.remove(&id),
+                _ => self.holds.deadlines.remove(id),
             }
         }
+        (self.reclaimed, self.overdue_remain) = (true, looked < entries.len());
         holds
     }
 
-    fn overdue_remain(&self) -> bool {
-        !self.holds.deadlines.up_to(self.now_ms, 1).is_empty()
+    /// Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
+    fn forget(&mut self) -> bool {
+        let is_over = |since_ms: u64, call: &Self| since_ms + call.retention_ms <= call.now_ms;
+        let mut looked = 0;
+        while self.holds.ended.front().is_some_and(|(time_ms, _)| is_over(*time_ms, self)) {
+            if looked >= FORGET_MAX {
+                return true;
+            }
+            let (_, ids) = self.holds.ended.pop_front().unwrap_or_default();
+            looked += ids.len();
+            for id in ids {
+                let Some(record) = self.holds.records.get(&id) else { continue };
+                if record.state.is_live() || self.holds.unsettled.score(&id).is_some() {
+                    // It is entered again when it ends again, or is settled.
+                    continue;
+                }
+                if is_over(record.end_ms.unwrap_or(0), self) {
+                    self.holds.records.remove(&id);
+                } else {
+                    self.ended.push(id);
+                }
+            }
+        }
+        false
     }
 
     fn held(&self, sku: &Sku) -> Held {
@@ -402,7 +450,6 @@ impl Step<'_> {
     /// Writes a record that time does not make forgotten, and enters it in the index of its state.
     fn write(&mut self, record: Reservation) -> Reply {
         let id = &record.id;
-        self.holds.forget.remove(id);
         match record.state {
             State::Held => self.holds.deadlines.set(id, record.expire_ms.unwrap_or(0)),
             _ => {
@@ -419,7 +466,7 @@ impl Step<'_> {
         let id = &record.id;
         self.holds.deadlines.remove(id);
         self.holds.unsettled.remove(id);
-        self.holds.forget.set(id, self.now_ms + self.retention_ms);
+        self.ended.push(id.clone());
         self.holds.records.insert(id.clone(), record.clone());
         Reply::Accepted(record)
     }

@@ -162,6 +162,7 @@ mod tests {
                 HoldsError::OutcomeUnknown(_) => "unknown",
                 HoldsError::Corrupt(_) => "corrupt",
                 HoldsError::Unsuitable(_) => "unsuitable",
+                HoldsError::Overloaded => "overloaded",
             };
             assert_eq!(found, meaning, "{details}");
         }

@@ -1,19 +1,19 @@
 -- The holds of one location in Redis: what `embedded/location.rs` specifies, command by command, with the same names.
 --
--- Rust puts a shebang line and the constants UNITS_MAX, RECLAIM_HOLDS_MAX and RECLAIM_LINES_MAX in front of this text.
+-- Rust puts a shebang line and the constants UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX and FORGET_MAX in front of this text.
 --
--- KEYS  stock, held, deadlines, unsettled, synced of the location; its records are `r:<id>` behind the same prefix and hash tag.
+-- KEYS  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
 -- ARGV  now in Unix ms (empty: this server's clock), retention in ms, then any number of commands: a name and a fixed number of arguments.
 --       Lists are one argument, joined by tabs, which no name can contain.
 --
--- Lua does not roll back. So every command reads all that it may need first: what fails there (a slot on its way to another node) fails
--- before anything is written. Keys that are not declared are read before they are written, for the same reason.
+-- A call has many commands because calls are what costs. It reads what they need in few steps, applies them one by one to what it has read, and
+-- writes what has changed in few steps. A command that meets what this library never wrote is answered `corrupt`, and changes nothing: it looks at all
+-- that it may need before it changes anything, for Lua does not roll back.
 
-local STOCK, HELD, DEADLINES, UNSETTLED, SYNCED = unpack(KEYS)
-local RECORD = string.sub(STOCK, 1, -#'stock' - 1) .. 'r:'
-local RETENTION_MS = ARGV[2]
+local STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED = unpack(KEYS)
+local RETENTION_MS = tonumber(ARGV[2])
 
-local call, match, gmatch, format = redis.call, string.match, string.gmatch, string.format
+local call, match, gmatch, format, concat = redis.call, string.match, string.gmatch, string.format, table.concat
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -26,49 +26,184 @@ local function text(number)
   return format('%.0f', number)
 end
 
+local NOW = text(now)
+
+local function corrupt(what)
+  error({ corrupt = what })
+end
+
 ---------------------------------------------------------------------------------------------------------------------------------- formats
 
--- A record is `1 state create expire end reserved confirmed sku quantity sku quantity ...`, joined by tabs; times in Unix ms, unknown ones empty.
-local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%d*)\t(%d*)\t([^\t]*)\t([^\t]*)\t(.*)$'
+-- A record is `1 state create ttl end reserved confirmed sku quantity sku quantity ...`, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl`
+-- ms after its creation, which may be before it where the clock went back.
+local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t([^\t]*)\t([^\t]*)\t(.*)$'
 
 local function parse_record(raw)
-  local state, create, expire, ended, reserved, confirmed, lines = match(raw or '', RECORD_FORM)
+  local state, create, ttl, ended, reserved, confirmed, lines = match(raw, RECORD_FORM)
   if state then
-    return { state = state, create = create, expire = expire, ended = ended, reserved = reserved, confirmed = confirmed, lines = lines }
+    return { raw = raw, state = state, create = create, ttl = ttl, ended = ended, reserved = reserved, confirmed = confirmed, lines = lines }
   end
 end
 
 local function pack_record(r)
-  return table.concat({ '1', r.state, r.create, r.expire, r.ended, r.reserved, r.confirmed, r.lines }, '\t')
-end
-
--- Lines are `sku quantity sku quantity ...`, joined by tabs; rows likewise, with an empty row for a sku that the ledger does not have.
-local function each_line(lines)
-  return gmatch(lines, '([^\t]+)\t(%d+)')
-end
-
-local function each_row(rows)
-  return gmatch(rows, '([^\t]+)\t([^\t]*)')
-end
-
-local function names_of(lines)
-  local names = {}
-  for sku in each_line(lines) do names[#names + 1] = sku end
-  return names
+  return '1\t' .. r.state .. '\t' .. r.create .. '\t' .. r.ttl .. '\t' .. r.ended .. '\t' .. r.reserved .. '\t' .. r.confirmed .. '\t' .. r.lines
 end
 
 -- A register is `version on_hand floor retired`.
 local function parse_register(raw)
   local version, on_hand, floor, retired = match(raw, '^(%d+) (%-?%d+) (%-?%d+) ([01])$')
-  if not version then error('corrupt register: ' .. raw) end
-  return { version = tonumber(version), on_hand = tonumber(on_hand), floor = tonumber(floor), retired = retired == '1' }
+  if not version then corrupt('register: ' .. raw) end
+  return { raw = raw, version = tonumber(version), on_hand = tonumber(on_hand), floor = tonumber(floor), retired = retired == '1' }
 end
 
 -- A held counter is `units changes`.
 local function parse_held(raw)
-  local units, changes = match(raw or '0 0', '^(%d+) (%d+)$')
-  if not units then error('corrupt held: ' .. raw) end
-  return tonumber(units), tonumber(changes)
+  local units, changes = match(raw, '^(%d+) (%d+)$')
+  if not units then corrupt('held: ' .. raw) end
+  return { units = tonumber(units), changes = tonumber(changes) }
+end
+
+local function pack_held(counter)
+  return text(counter.units) .. ' ' .. text(counter.changes)
+end
+
+-- Both `sku quantity sku quantity ...` and `sku row sku row ...`, an empty row where the ledger has none, as a list of the skus and one of what
+-- stands behind them. Many commands of a call have the same.
+local pairs_seen = {}
+local function pairs_of(joined)
+  local seen = pairs_seen[joined]
+  if not seen then
+    local skus, values, count = {}, {}, 0
+    for sku, value in gmatch(joined, '([^\t]+)\t([^\t]*)') do
+      count = count + 1
+      skus[count], values[count] = sku, value
+    end
+    seen = { skus = skus, values = values }
+    pairs_seen[joined] = seen
+  end
+  return seen.skus, seen.values
+end
+
+--------------------------------------------------------------------------------------------------------------------- what a call works on
+
+-- What was read, by id or sku: a text until it is needed, then its table; false if there is none.
+local records, registers, held = {}, {}, {}
+
+-- What is to be written: names of the above, and by id the new score in an index, false to leave it.
+local new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
+local newly_ended = {}
+
+-- Lua has a bound on how many arguments one call may have.
+local AT_ONCE = 4000
+
+local function read(key, known, names)
+  local unknown = {}
+  for _, name in ipairs(names) do
+    if known[name] == nil then
+      known[name] = false
+      unknown[#unknown + 1] = name
+    end
+  end
+  for from = 1, #unknown, AT_ONCE do
+    local to = math.min(from + AT_ONCE - 1, #unknown)
+    for at, value in ipairs(call('HMGET', key, unpack(unknown, from, to))) do known[unknown[from + at - 1]] = value end
+  end
+end
+
+local function parsed(known, name, parse)
+  local value = known[name]
+  if type(value) == 'string' then
+    value = parse(value)
+    known[name] = value
+  end
+  return value
+end
+
+local function read_record(id)
+  if records[id] == nil then read(RECORDS, records, { id }) end
+  local r = parsed(records, id, parse_record)
+  if r == nil then corrupt('record of ' .. id) end
+  return r
+end
+
+-- The counters of these skus, all of them intact.
+local function read_held(skus)
+  read(HELD, held, skus)
+  for _, sku in ipairs(skus) do
+    if not held[sku] then held[sku] = { units = 0, changes = 0 } end
+    parsed(held, sku, parse_held)
+  end
+end
+
+-- The registers of these skus, all of them intact; false where there is none.
+local function read_registers(skus)
+  read(STOCK, registers, skus)
+  for _, sku in ipairs(skus) do parsed(registers, sku, parse_register) end
+end
+
+local function write_all(command, key, arguments)
+  for from = 1, #arguments, AT_ONCE do
+    call(command, key, unpack(arguments, from, math.min(from + AT_ONCE - 1, #arguments)))
+  end
+end
+
+local function write_index(key, scores)
+  local entered, left = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      entered[#entered + 1] = score
+      entered[#entered + 1] = id
+    else
+      left[#left + 1] = id
+    end
+    scores[id] = nil
+  end
+  write_all('ZADD', key, entered)
+  write_all('ZREM', key, left)
+end
+
+local function write_hash(key, names, known)
+  local fields, gone = {}, {}
+  for name in pairs(names) do
+    if known[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = known[name].raw
+    else
+      gone[#gone + 1] = name
+    end
+    names[name] = nil
+  end
+  write_all('HSET', key, fields)
+  write_all('HDEL', key, gone)
+end
+
+-- Writes what has changed, for those who look at an index.
+local function flush()
+  write_hash(RECORDS, new_records, records)
+  write_hash(STOCK, new_registers, registers)
+  if next(new_held) then
+    for sku in pairs(new_held) do held[sku].raw = pack_held(held[sku]) end
+    -- The first hold of a location: from now on it is swept, and not forgotten as a whole.
+    if call('EXISTS', HELD) == 0 then
+      call('PERSIST', RECORDS)
+      call('PERSIST', ENDED)
+    end
+    write_hash(HELD, new_held, held)
+  end
+  write_index(DEADLINES, new_deadlines)
+  write_index(UNSETTLED, new_unsettled)
+end
+
+-- Ends the call. What has ended in it waits in one entry to be forgotten. A location that never held anything may be one that nobody knows, and that
+-- nobody sweeps.
+local function finish_call()
+  flush()
+  if #newly_ended == 0 then return end
+  call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t'))
+  if call('EXISTS', HELD, UNSETTLED) == 0 then
+    call('PEXPIRE', RECORDS, RETENTION_MS)
+    call('PEXPIRE', ENDED, RETENTION_MS)
+  end
 end
 
 ------------------------------------------------------------------------------------------------------------------------------------ steps
@@ -77,154 +212,198 @@ local function is_live(r)
   return r.state == 'HELD' or r.state == 'CONFIRMING'
 end
 
+local function expire_of(r)
+  return r.create + r.ttl
+end
+
 local function is_overdue(r)
-  return r.state == 'HELD' and tonumber(r.expire) <= now
+  return r.state == 'HELD' and expire_of(r) <= now
 end
 
 local function hold(lines, sign)
-  local skus = names_of(lines)
-  if #skus == 0 then return end
-  local before, fields = call('HMGET', HELD, unpack(skus)), {}
-  local index = 0
-  for sku, quantity in each_line(lines) do
-    index = index + 1
-    local units, changes = parse_held(before[index])
-    fields[#fields + 1] = sku
-    fields[#fields + 1] = text(math.max(0, units + sign * quantity)) .. ' ' .. text(changes + 1)
+  local skus, quantities = pairs_of(lines)
+  read_held(skus)
+  for index, sku in ipairs(skus) do
+    local counter = held[sku]
+    counter.units = math.max(0, counter.units + sign * quantities[index])
+    counter.changes = counter.changes + 1
+    new_held[sku] = true
   end
-  call('HSET', HELD, unpack(fields))
+end
+
+local function leave_index(id, state)
+  if state == 'HELD' then
+    new_deadlines[id] = false
+  elseif state == 'CONFIRMING' or state == 'CANCELLED' then
+    new_unsettled[id] = false
+  end
+end
+
+local function put(id, r, state)
+  leave_index(id, r.state)
+  r.state = state
+  r.raw = pack_record(r)
+  records[id] = r
+  new_records[id] = true
+  return 'accepted\t' .. r.raw
 end
 
 -- Writes a record that time does not make forgotten, and enters it in the index of its state.
-local function write(id, r)
-  local raw = pack_record(r)
-  if r.state == 'HELD' then
-    call('ZADD', DEADLINES, r.expire, id)
-  else
-    call('ZREM', DEADLINES, id)
-    call('ZADD', UNSETTLED, text(now), id)
-  end
-  call('SET', RECORD .. id, raw)
-  return { 'accepted', raw }
+local function write(id, r, state)
+  local reply = put(id, r, state)
+  if state == 'HELD' then new_deadlines[id] = text(expire_of(r)) else new_unsettled[id] = NOW end
+  return reply
 end
 
 -- Writes a record that has ended and needs no settlement (any more): it is forgotten after the retention time.
-local function finish(id, r)
-  local raw = pack_record(r)
-  call('ZREM', DEADLINES, id)
-  call('ZREM', UNSETTLED, id)
-  call('SET', RECORD .. id, raw, 'PX', RETENTION_MS)
-  return { 'accepted', raw }
+local function finish(id, r, state)
+  newly_ended[#newly_ended + 1] = id
+  return put(id, r, state)
 end
 
 local function expire(id, r)
   hold(r.lines, -1)
-  r.state, r.ended = 'EXPIRED', r.expire
-  finish(id, r)
+  r.ended = text(expire_of(r))
+  finish(id, r, 'EXPIRED')
 end
 
 local function addressed(id)
-  local raw = call('GET', RECORD .. id)
-  if not raw then return nil end
-  local r = parse_record(raw)
-  if not r then error('corrupt record: ' .. RECORD .. id) end
-  if is_overdue(r) then expire(id, r) end
+  local r = read_record(id)
+  if r and is_overdue(r) then expire(id, r) end
   return r
 end
 
+-- The intact records of these ids.
 local function records_of(ids)
-  if #ids == 0 then return {} end
-  local keys = {}
-  for index, id in ipairs(ids) do keys[index] = RECORD .. id end
-  return call('MGET', unpack(keys))
+  read(RECORDS, records, ids)
+  local found = {}
+  for _, id in ipairs(ids) do found[id] = parsed(records, id, parse_record) or nil end
+  return found
 end
 
--- Reclaims a bounded number of overdue holds. The index only says where to look: the record decides.
+-- How many overdue holds this call has reclaimed, if it did, and whether others remain.
+local reclaimed, overdue_remain
+
+-- Reclaims a bounded number of overdue holds, once a call. The index only says where to look: the record decides.
 local function reclaim()
-  local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', text(now), 'LIMIT', 0, RECLAIM_HOLDS_MAX)
-  local raws = records_of(ids)
-  local holds, lines = 0, 0
-  for index, id in ipairs(ids) do
-    if lines >= RECLAIM_LINES_MAX then break end
-    local r = parse_record(raws[index])
+  if reclaimed then return 0 end
+  flush()
+  local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', NOW, 'LIMIT', 0, RECLAIM_HOLDS_MAX + 1)
+  local found = records_of(ids)
+  local looked, holds, lines = 0, 0, 0
+  while looked < math.min(#ids, RECLAIM_HOLDS_MAX) and lines < RECLAIM_LINES_MAX do
+    looked = looked + 1
+    local id = ids[looked]
+    local r = found[id]
     if r and is_overdue(r) then
-      lines = lines + #names_of(r.lines)
+      lines = lines + #pairs_of(r.lines)
       holds = holds + 1
       expire(id, r)
     else
-      call('ZREM', DEADLINES, id)
+      new_deadlines[id] = false
     end
   end
+  reclaimed, overdue_remain = holds, looked < #ids
   return holds
 end
 
-local function overdue_remain()
-  return #call('ZRANGEBYSCORE', DEADLINES, '-inf', text(now), 'LIMIT', 0, 1) > 0
-end
-
-local function missing_of(skus, registers)
-  local reply = { 'missing' }
-  for index, sku in ipairs(skus) do
-    if not registers[index] then reply[#reply + 1] = sku end
-  end
-  if #reply > 1 then return reply end
-end
-
--- nil if these lines can be held now, else the refusal.
-local function refusal_to_hold(lines)
-  reclaim()
-  local skus = names_of(lines)
-  local raws = call('HMGET', STOCK, unpack(skus))
-  local missing = missing_of(skus, raws)
-  if missing then return missing end
-
-  local retired, registers = { 'retired' }, {}
-  for index, sku in ipairs(skus) do
-    registers[index] = parse_register(raws[index])
-    if registers[index].retired then retired[#retired + 1] = sku end
-  end
-  if #retired > 1 then return retired end
-
-  local held, short, index = call('HMGET', HELD, unpack(skus)), { 'short' }, 0
-  for sku, quantity in each_line(lines) do
-    index = index + 1
-    local units = parse_held(held[index])
-    local free = registers[index].on_hand - registers[index].floor - units
-    free = math.max(0, math.min(free, UNITS_MAX - units))
-    if free < tonumber(quantity) then
-      for _, field in ipairs({ sku, quantity, text(free), text(units) }) do short[#short + 1] = field end
+-- Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
+local function forget()
+  flush()
+  local looked = 0
+  while true do
+    local time, entry = match(call('LINDEX', ENDED, 0) or '', '^(%d+)\t(.*)$')
+    if not time or time + RETENTION_MS > now then return false end
+    if looked >= FORGET_MAX then return true end
+    call('LPOP', ENDED)
+    local ids = {}
+    for id in gmatch(entry, '[^\t]+') do ids[#ids + 1] = id end
+    looked = looked + #ids
+    local found = records_of(ids)
+    for _, id in ipairs(ids) do
+      local r = found[id]
+      local awaits_another = not r or is_live(r) or r.state == 'CANCELLED' and call('ZSCORE', UNSETTLED, id)
+      if awaits_another then
+        -- It is entered again when it ends again, or is settled.
+      elseif tonumber(r.ended) + RETENTION_MS > now then
+        newly_ended[#newly_ended + 1] = id
+      else
+        records[id] = false
+        new_records[id] = true
+      end
     end
   end
-  if #short == 1 then return nil end
-  return overdue_remain() and { 'more' } or short
+end
+
+local function missing_of(skus)
+  local missing
+  for _, sku in ipairs(skus) do
+    if not registers[sku] then missing = (missing or 'missing') .. '\t' .. sku end
+  end
+  return missing
+end
+
+-- The reply that names the short lines; nil if there are none. All registers are there.
+local function shortage_of(skus, quantities)
+  local short
+  read_held(skus)
+  for index, sku in ipairs(skus) do
+    local register, units = registers[sku], held[sku].units
+    local free = math.max(0, math.min(register.on_hand - register.floor - units, UNITS_MAX - units))
+    if free < tonumber(quantities[index]) then
+      short = (short or 'short') .. '\t' .. sku .. '\t' .. quantities[index] .. '\t' .. text(free) .. '\t' .. text(units)
+    end
+  end
+  return short
+end
+
+-- nil if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
+local function refusal_to_hold(lines)
+  local skus, quantities = pairs_of(lines)
+  read_registers(skus)
+  local missing = missing_of(skus)
+  if missing then return missing end
+  local retired
+  for _, sku in ipairs(skus) do
+    if registers[sku].retired then retired = (retired or 'retired') .. '\t' .. sku end
+  end
+  if retired then return retired end
+
+  local short = shortage_of(skus, quantities)
+  if short and reclaim() > 0 then short = shortage_of(skus, quantities) end
+  return short and overdue_remain and 'more' or short
 end
 
 local function push(rows)
-  local skus, news = {}, {}
-  for sku, row in each_row(rows) do
-    skus[#skus + 1] = sku
-    news[#news + 1] = row
-  end
-  if #skus == 0 then return 0 end
-  local olds, changed = call('HMGET', STOCK, unpack(skus)), 0
+  local skus, news = pairs_of(rows)
+  read_registers(skus)
+  local changes, count = {}, 0
   for index, sku in ipairs(skus) do
-    local old, new = olds[index], news[index]
+    local old, new = registers[sku], news[index]
     if new == '' then
-      changed = changed + call('HDEL', STOCK, sku)
-    elseif not old or parse_register(old).version < parse_register(new).version then
-      call('HSET', STOCK, sku, new)
-      changed = changed + 1
+      if old then changes[sku] = false end
+    elseif not old or old.raw ~= new then
+      new = parse_register(new)
+      if not old or old.version < new.version then changes[sku] = new end
     end
   end
-  return changed
+  for sku, register in pairs(changes) do
+    registers[sku] = register
+    new_registers[sku] = true
+    count = count + 1
+  end
+  return count
 end
 
 -- The part of `whole` that is beyond `part`; nil if `part` is not within `whole`.
 local function rest_of(whole, part)
+  if whole == part then return '' end
   local wanted, rest = {}, {}
-  for sku, quantity in each_line(part) do wanted[sku] = tonumber(quantity) end
-  for sku, quantity in each_line(whole) do
-    local left = tonumber(quantity) - (wanted[sku] or 0)
+  local skus, quantities = pairs_of(part)
+  for index, sku in ipairs(skus) do wanted[sku] = tonumber(quantities[index]) end
+  skus, quantities = pairs_of(whole)
+  for index, sku in ipairs(skus) do
+    local left = quantities[index] - (wanted[sku] or 0)
     if left < 0 then return nil end
     wanted[sku] = nil
     if left > 0 then
@@ -233,7 +412,7 @@ local function rest_of(whole, part)
     end
   end
   if next(wanted) then return nil end
-  return table.concat(rest, '\t')
+  return concat(rest, '\t')
 end
 
 -- Names are ordered by their bytes. The operators < and <= of Lua follow the server's locale.
@@ -267,109 +446,113 @@ local commands = {}
 function commands.reserve(id, lines, fingerprint, ttl_ms)
   local r = addressed(id)
   if r then
-    if r.reserved ~= '' and r.reserved ~= fingerprint then return { 'id_reused' } end
+    if r.reserved ~= '' and r.reserved ~= fingerprint then return 'id_reused' end
     local state = r.state
-    if state == 'HELD' or state == 'CONFIRMING' or state == 'CONFIRMED' then return { 'accepted', pack_record(r) } end
-    return { 'ended', pack_record(r) }
+    if state == 'HELD' or state == 'CONFIRMING' or state == 'CONFIRMED' then return 'accepted\t' .. r.raw end
+    return 'ended\t' .. r.raw
   end
   local refusal = refusal_to_hold(lines)
   if refusal then return refusal end
 
   hold(lines, 1)
-  return write(id, {
-    state = 'HELD', create = text(now), expire = text(now + ttl_ms), ended = '', reserved = fingerprint, confirmed = '', lines = lines,
-  })
+  return write(id, { create = NOW, ttl = ttl_ms, ended = '', reserved = fingerprint, confirmed = '', lines = lines }, 'HELD')
 end
 
 function commands.begin(id, part, fingerprint, reacquire)
   local r = addressed(id)
-  if not r then return { 'not_found' } end
+  if not r then return 'not_found' end
   local confirmed = part == '' and r.reserved or fingerprint
   local state = r.state
   if state == 'CONFIRMING' or state == 'CONFIRMED' then
-    return r.confirmed == confirmed and { 'accepted', pack_record(r) } or { 'mismatch' }
+    return r.confirmed == confirmed and 'accepted\t' .. r.raw or 'mismatch'
   end
-  if state == 'CANCELLED' or state == 'REJECTED' then return { 'ended', pack_record(r) } end
-  if state == 'EXPIRED' and reacquire == '0' then return { 'ended', pack_record(r) } end
+  if state == 'CANCELLED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
+  if state == 'EXPIRED' and reacquire == '0' then return 'ended\t' .. r.raw end
   local lines = part == '' and r.lines or part
   local rest = rest_of(r.lines, lines)
-  if not rest then return { 'mismatch' } end
+  if not rest then return 'mismatch' end
   local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
   if refusal then return refusal end
 
   if state == 'HELD' then hold(rest, -1) else hold(lines, 1) end
-  r.state, r.lines, r.confirmed, r.ended = 'CONFIRMING', lines, confirmed, ''
-  return write(id, r)
+  r.lines, r.confirmed, r.ended = lines, confirmed, ''
+  return write(id, r, 'CONFIRMING')
 end
 
 function commands.cancel(id)
-  local r = addressed(id) or { state = 'UNKNOWN', create = '', expire = '', reserved = '', confirmed = '', lines = '' }
+  local r = addressed(id) or { create = '', ttl = '', reserved = '', confirmed = '', lines = '' }
   local state = r.state
-  if state == 'CONFIRMING' or state == 'CANCELLED' then return { 'accepted', pack_record(r) } end
-  if state == 'CONFIRMED' or state == 'REJECTED' then return { 'ended', pack_record(r) } end
+  if state == 'CONFIRMING' or state == 'CANCELLED' then return 'accepted\t' .. r.raw end
+  if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
 
   if state == 'HELD' then hold(r.lines, -1) end
-  r.state, r.ended = 'CANCELLED', text(now)
-  return write(id, r)
+  r.ended = NOW
+  return write(id, r, 'CANCELLED')
 end
 
 function commands.extend(id, expire_ms, lifetime_ms, reacquire)
   local r = addressed(id)
-  if not r then return { 'not_found' } end
+  if not r then return 'not_found' end
   local state, wanted = r.state, tonumber(expire_ms)
-  if state == 'CONFIRMING' then return { 'accepted', pack_record(r) } end
-  if state == 'HELD' and wanted <= tonumber(r.expire) then return { 'accepted', pack_record(r) } end
-  if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return { 'ended', pack_record(r) } end
+  if state == 'CONFIRMING' then return 'accepted\t' .. r.raw end
+  if state == 'HELD' and wanted <= expire_of(r) then return 'accepted\t' .. r.raw end
+  if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return 'ended\t' .. r.raw end
   local latest = tonumber(r.create) + tonumber(lifetime_ms)
-  if wanted > latest then return { 'beyond_lifetime', text(latest) } end
+  if wanted > latest then return 'beyond_lifetime\t' .. text(latest) end
   local refusal = state == 'EXPIRED' and refusal_to_hold(r.lines)
   if refusal then return refusal end
 
   if state == 'EXPIRED' then hold(r.lines, 1) end
-  r.state, r.expire, r.ended = 'HELD', expire_ms, ''
-  return write(id, r)
+  r.ttl, r.ended = text(wanted - r.create), ''
+  return write(id, r, 'HELD')
 end
 
 function commands.settle(id, state, reserved, confirmed, time_ms, lines, rows)
   local r = addressed(id)
   local live = r and is_live(r)
   if state ~= 'CANCELLED' then
-    local given, missing = {}, { 'missing' }
-    for sku in each_row(rows) do given[sku] = true end
+    local given, missing = {}, nil
+    for _, sku in ipairs(pairs_of(rows)) do given[sku] = true end
     for _, needed in ipairs({ lines, live and r.lines or '' }) do
-      for sku in each_line(needed) do
+      for _, sku in ipairs(pairs_of(needed)) do
         if not given[sku] then
           given[sku] = true
-          missing[#missing + 1] = sku
+          missing = (missing or 'missing') .. '\t' .. sku
         end
       end
     end
-    if #missing > 1 then return missing end
+    if missing then return missing end
   end
+  if live then read_held(pairs_of(r.lines)) end
 
   push(rows)
   if live then hold(r.lines, -1) end
-  r = r or { create = '', expire = '', reserved = reserved, confirmed = confirmed, lines = lines }
+  r = r or { create = '', ttl = '', reserved = reserved, confirmed = confirmed, lines = lines }
   if state == 'CONFIRMED' then r.reserved, r.confirmed, r.lines = reserved, confirmed, lines end
-  r.state, r.ended = state, time_ms
-  return finish(id, r)
+  r.ended = time_ms
+  return finish(id, r, state)
 end
 
 function commands.push(rows)
-  return { 'pushed', push(rows) }
+  return 'pushed\t' .. push(rows)
 end
 
 function commands.replace_register(sku, judged, row)
-  if (call('HGET', STOCK, sku) or '') ~= judged then return { 'pushed', 0 } end
-  if row == '' then call('HDEL', STOCK, sku) else call('HSET', STOCK, sku, row) end
-  return { 'pushed', 1 }
+  read_registers({ sku })
+  local register = registers[sku]
+  if (register and register.raw or '') ~= judged then return 'pushed\t0' end
+  registers[sku] = row ~= '' and parse_register(row)
+  new_registers[sku] = true
+  return 'pushed\t1'
 end
 
 function commands.replace_held(sku, judged, units)
-  if (call('HGET', HELD, sku) or '0 0') ~= judged then return { 'pushed', 0 } end
-  local _, changes = parse_held(judged)
-  call('HSET', HELD, sku, units .. ' ' .. text(changes + 1))
-  return { 'pushed', 1 }
+  read_held({ sku })
+  local counter = held[sku]
+  if pack_held(counter) ~= judged then return 'pushed\t0' end
+  counter.units, counter.changes = tonumber(units), counter.changes + 1
+  new_held[sku] = true
+  return 'pushed\t1'
 end
 
 local function split(names)
@@ -379,21 +562,21 @@ local function split(names)
 end
 
 local function counters(kind, skus)
-  local reply, registers, held = { kind }, call('HMGET', STOCK, unpack(skus)), call('HMGET', HELD, unpack(skus))
-  for index in ipairs(skus) do
-    reply[#reply + 1] = registers[index] or ''
-    reply[#reply + 1] = held[index] or '0 0'
+  local reply = { kind }
+  read_registers(skus)
+  read_held(skus)
+  for _, sku in ipairs(skus) do
+    reply[#reply + 1] = registers[sku] and registers[sku].raw or ''
+    reply[#reply + 1] = pack_held(held[sku])
   end
-  return reply
+  return concat(reply, '\t')
 end
 
 function commands.stock(names)
-  reclaim()
   local skus = split(names)
-  local missing = missing_of(skus, call('HMGET', STOCK, unpack(skus)))
-  if missing then return missing end
-  if overdue_remain() then return { 'more' } end
-  return counters('stock', skus)
+  read_registers(skus)
+  reclaim()
+  return missing_of(skus) or overdue_remain and 'more' or counters('stock', skus)
 end
 
 function commands.counters(names)
@@ -402,22 +585,24 @@ end
 
 -- The cursor tells which hash, and where in it.
 function commands.skus(cursor)
+  flush()
   local name, from = match(cursor, '^(%a+) (%d+)$')
   local page = call('HSCAN', name == 'held' and HELD or STOCK, from or 0, 'COUNT', 500)
   local following = (name or 'stock') .. ' ' .. page[1]
   if page[1] == '0' then following = name == 'held' and '' or 'held 0' end
   local reply = { 'skus', following }
   for at = 1, #page[2], 2 do reply[#reply + 1] = page[2][at] end
-  return reply
+  return concat(reply, '\t')
 end
 
 function commands.get(id)
   local r = addressed(id)
-  return r and { 'accepted', pack_record(r) } or { 'not_found' }
+  return r and 'accepted\t' .. r.raw or 'not_found'
 end
 
 -- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id, record, ...
 function commands.list(index, score, id, limit)
+  flush()
   limit = tonumber(limit)
   local ids, last = {}, { '', '', '' }
   for _, name in ipairs({ 'deadlines', 'unsettled' }) do
@@ -431,13 +616,12 @@ function commands.list(index, score, id, limit)
     end
   end
   if #ids < limit then last = { '', '', '' } end
-  local reply = { 'page', text(now), unpack(last) }
-  local raws = records_of(ids)
-  for at, entry in ipairs(ids) do
-    local r = parse_record(raws[at])
+  local reply, found = { 'page', NOW, unpack(last) }, records_of(ids)
+  for _, entry in ipairs(ids) do
+    local r = found[entry]
     if r and is_live(r) then
       reply[#reply + 1] = entry
-      reply[#reply + 1] = raws[at]
+      reply[#reply + 1] = r.raw
     end
   end
   return reply
@@ -445,41 +629,42 @@ end
 
 function commands.sweep()
   local holds = reclaim()
-  return { 'swept', holds, overdue_remain() and 1 or 0 }
+  local more = forget() or overdue_remain
+  return 'swept\t' .. holds .. '\t' .. (more and 1 or 0)
 end
 
 function commands.claim(limit, grace_ms)
+  flush()
   local entries = call('ZRANGEBYSCORE', UNSETTLED, '-inf', text(now - grace_ms), 'WITHSCORES', 'LIMIT', 0, limit)
-  local future = call('ZRANGEBYSCORE', UNSETTLED, '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, limit - #entries / 2)
+  local future = call('ZRANGEBYSCORE', UNSETTLED, '(' .. NOW, '+inf', 'WITHSCORES', 'LIMIT', 0, limit - #entries / 2)
   for _, field in ipairs(future) do entries[#entries + 1] = field end
   local ids = {}
   for at = 1, #entries, 2 do ids[#ids + 1] = entries[at] end
-  local raws = records_of(ids)
 
-  local reply = { 'claimed' }
+  local reply, found = { 'claimed' }, records_of(ids)
   for at, id in ipairs(ids) do
-    local r = parse_record(raws[at])
+    local r = found[id]
     if r and (r.state == 'CONFIRMING' or r.state == 'CANCELLED') then
       reply[#reply + 1] = id
-      reply[#reply + 1] = raws[at]
+      reply[#reply + 1] = r.raw
       -- Never earlier than before, whatever the clock does: who pages by this order must not miss anything.
-      call('ZADD', UNSETTLED, text(math.max(now, entries[2 * at] + 1)), id)
+      new_unsettled[id] = text(math.max(now, entries[2 * at] + 1))
     else
-      call('ZREM', UNSETTLED, id)
+      new_unsettled[id] = false
     end
   end
   return reply
 end
 
 function commands.get_synced()
-  return { 'synced', call('GET', SYNCED) or '' }
+  return 'synced\t' .. (call('GET', SYNCED) or '')
 end
 
 function commands.set_synced(judged, version)
   local old = call('GET', SYNCED) or ''
-  if old ~= judged then return { 'synced', old } end
+  if old ~= judged then return 'synced\t' .. old end
   call('SET', SYNCED, version)
-  return { 'synced', version }
+  return 'synced\t' .. version
 end
 
 local arity = {
@@ -487,10 +672,48 @@ local arity = {
   stock = 1, counters = 1, skus = 1, get = 1, list = 4, sweep = 0, claim = 2, get_synced = 0, set_synced = 2,
 }
 
+-- Those whose first argument is the id of a reservation.
+local by_id = { reserve = true, begin = true, cancel = true, extend = true, settle = true, get = true }
+
+-- Reads at once what the commands would read one by one.
+local function read_ahead()
+  local ids, stocked, counted, released = {}, {}, {}, {}
+  local function add(list, joined)
+    for _, sku in ipairs(pairs_of(joined)) do list[#list + 1] = sku end
+  end
+  local at = 3
+  while at <= #ARGV do
+    local name, id = ARGV[at], ARGV[at + 1]
+    if name == 'reserve' then
+      add(stocked, ARGV[at + 2])
+      add(counted, ARGV[at + 2])
+    elseif name == 'settle' then
+      add(stocked, ARGV[at + 7])
+    end
+    if name == 'settle' or name == 'cancel' then released[#released + 1] = id end
+    if by_id[name] then ids[#ids + 1] = id end
+    at = at + 1 + arity[name]
+  end
+  read(RECORDS, records, ids)
+  for id, r in pairs(records_of(released)) do
+    if is_live(r) then add(counted, r.lines) end
+  end
+  read(STOCK, registers, stocked)
+  read(HELD, held, counted)
+end
+
+read_ahead()
 local replies, at = {}, 3
 while at <= #ARGV do
   local name = ARGV[at]
-  replies[#replies + 1] = commands[name](unpack(ARGV, at + 1, at + arity[name]))
+  local done, reply = pcall(commands[name], unpack(ARGV, at + 1, at + arity[name]))
+  if not done then
+    -- Anything else is an error of the server.
+    if type(reply) ~= 'table' or not reply.corrupt then error(reply) end
+    reply = 'corrupt\t' .. reply.corrupt
+  end
+  replies[#replies + 1] = reply
   at = at + 1 + arity[name]
 end
+finish_call()
 return replies

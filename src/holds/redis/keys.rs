@@ -2,9 +2,9 @@
 
 use crate::domain::Location;
 
-/// The keys that every script call declares; `holds.lua` builds those of the records itself, `<prefix>:{<location>}:r:<id>`.
+/// The keys that every script call declares, all that it touches.
 pub(super) fn of(prefix: &str, location: &Location) -> Vec<String> {
-    ["stock", "held", "deadlines", "unsettled", "synced"]
+    ["stock", "held", "records", "deadlines", "unsettled", "ended", "synced"]
         .iter()
         .map(|name| format!("{prefix}:{{{location}}}:{name}"))
         .collect()

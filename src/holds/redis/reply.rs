@@ -15,18 +15,33 @@ pub(super) fn read(commands: &[Command], value: Value) -> Result<Vec<Reply>> {
     if values.len() != commands.len() {
         return Err(HoldsError::Corrupt(format!("{} answers to {} commands", values.len(), commands.len())));
     }
-    commands.iter().zip(values).map(|(command, value)| read_reply(command, value)).collect()
+    // One that cannot be read takes nothing away from the others.
+    let read = |(command, value)| read_reply(command, value).unwrap_or_else(|error| Reply::Corrupt(error.to_string()));
+    Ok(commands.iter().zip(values).map(read).collect())
 }
 
 fn read_reply(command: &Command, value: Value) -> Result<Reply> {
-    let Value::Array(values) = value else { return Err(corrupt("a reply", &value)) };
-    let fields: Vec<String> =
-        values.iter().map(|field| field.as_string().ok_or_else(|| corrupt("a field", field))).collect::<Result<_>>()?;
-    let mut fields = Fields(fields.into_iter());
-    let kind = fields.next()?;
-    Ok(match kind.as_str() {
-        "accepted" => Reply::Accepted(fields.record(addressed(command)?)?),
-        "ended" => Reply::Ended(fields.record(addressed(command)?)?),
+    // Only where records of several reservations are answered fields have tabs themselves.
+    if let Value::Array(values) = &value {
+        let fields: Vec<_> = values
+            .iter()
+            .map(|field| field.as_str().ok_or_else(|| corrupt("a field", field)))
+            .collect::<Result<_>>()?;
+        let mut fields = Fields(fields.iter().map(|field| &**field).collect::<Vec<_>>().into_iter());
+        return match fields.next()? {
+            "page" => Ok(Reply::Page(fields.page()?)),
+            "claimed" => Ok(Reply::Claimed(fields.all(Fields::identified)?)),
+            other => Err(corrupt("several records", &other)),
+        };
+    }
+    let text = value.as_str().ok_or_else(|| corrupt("a reply", &value))?;
+    let (kind, rest) = text.split_once('\t').map_or((&*text, None), |(kind, rest)| (kind, Some(rest)));
+    let record = || read_record(addressed(command)?, rest.unwrap_or_default());
+    let mut fields = Fields(rest.map_or_else(Vec::new, |rest| rest.split('\t').collect()).into_iter());
+    Ok(match kind {
+        "accepted" => Reply::Accepted(record()?),
+        "ended" => Reply::Ended(record()?),
+        "corrupt" => Reply::Corrupt(rest.unwrap_or_default().into()),
         "id_reused" => Reply::IdReused,
         "not_found" => Reply::NotFound,
         "mismatch" => Reply::Mismatch,
@@ -41,7 +56,7 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
         "short" => Reply::Short(fields.all(Fields::shortage)?),
         "pushed" => Reply::Pushed(fields.number()?),
         "stock" => {
-            let Command::Stock { skus } = command else { return Err(HoldsError::Corrupt(kind)) };
+            let Command::Stock { skus } = command else { return Err(corrupt("stock", command)) };
             let item = |sku: &Sku| {
                 let (row, held) = fields.counters()?;
                 let row = row.ok_or_else(|| HoldsError::Corrupt(format!("no register of {sku}")))?;
@@ -51,14 +66,12 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
         }
         "counters" => Reply::Counters(fields.all(Fields::counters)?),
         "skus" => {
-            let cursor = fields.next()?;
+            let cursor = fields.next()?.to_owned();
             Reply::Skus(fields.all(Fields::sku)?, cursor)
         }
-        "page" => Reply::Page(fields.page()?),
         "swept" => Reply::Swept { holds: fields.number()?, more: fields.number::<u8>()? == 1 },
-        "claimed" => Reply::Claimed(fields.all(Fields::identified)?),
         "synced" => Reply::Synced(fields.optional()?),
-        _ => return Err(HoldsError::Corrupt(kind)),
+        other => return Err(corrupt("a kind of reply", &other)),
     })
 }
 
@@ -80,10 +93,10 @@ fn corrupt(what: &str, value: &impl std::fmt::Debug) -> HoldsError {
 }
 
 /// The fields of a reply, or of a packed value, read from left to right.
-struct Fields<I>(I);
+struct Fields<'a>(std::vec::IntoIter<&'a str>);
 
-impl<I: Iterator<Item = String> + ExactSizeIterator> Fields<I> {
-    fn next(&mut self) -> Result<String> {
+impl<'a> Fields<'a> {
+    fn next(&mut self) -> Result<&'a str> {
         self.0.next().ok_or_else(|| HoldsError::Corrupt("a reply ended early".into()))
     }
 
@@ -96,21 +109,21 @@ impl<I: Iterator<Item = String> + ExactSizeIterator> Fields<I> {
     }
 
     fn number<T: FromStr>(&mut self) -> Result<T> {
-        read_number(&self.next()?)
+        read_number(self.next()?)
     }
 
     fn optional<T: FromStr>(&mut self) -> Result<Option<T>> {
         let text = self.next()?;
-        if text.is_empty() { Ok(None) } else { read_number(&text).map(Some) }
+        if text.is_empty() { Ok(None) } else { read_number(text).map(Some) }
     }
 
     fn sku(&mut self) -> Result<Sku> {
-        read_sku(&self.next()?)
+        read_sku(self.next()?)
     }
 
     fn id(&mut self) -> Result<ReservationId> {
         let text = self.next()?;
-        ReservationId::parse(&text).map_err(|_| corrupt("an id", &text))
+        ReservationId::parse(text).map_err(|_| corrupt("an id", &text))
     }
 
     fn shortage(&mut self) -> Result<Shortage> {
@@ -118,7 +131,7 @@ impl<I: Iterator<Item = String> + ExactSizeIterator> Fields<I> {
     }
 
     fn counters(&mut self) -> Result<(Option<StockRow>, Held)> {
-        Ok((read_row(&self.next()?)?, read_held(&self.next()?)?))
+        Ok((read_row(self.next()?)?, read_held(self.next()?)?))
     }
 
     fn identified(&mut self) -> Result<Reservation> {
@@ -127,13 +140,13 @@ impl<I: Iterator<Item = String> + ExactSizeIterator> Fields<I> {
     }
 
     fn record(&mut self, id: ReservationId) -> Result<Reservation> {
-        read_record(id, &self.next()?)
+        read_record(id, self.next()?)
     }
 
     fn page(&mut self) -> Result<Page> {
         let now_ms = self.number()?;
         let index = self.next()?;
-        let next = match index.as_str() {
+        let next = match index {
             "" => {
                 self.next()?;
                 self.next()?;
@@ -190,12 +203,17 @@ fn read_record(id: ReservationId, text: &str) -> Result<Reservation> {
         "REJECTED" => State::Rejected,
         other => return Err(corrupt("a state", &other)),
     };
-    let time = |text: &str| if text.is_empty() { Ok(None) } else { read_number(text).map(Some) };
+    fn time<T: FromStr>(text: &str) -> Result<Option<T>> {
+        if text.is_empty() { Ok(None) } else { read_number(text).map(Some) }
+    }
     let print = |text: &str| match text {
         "" => Ok(None),
         _ => Fingerprint::parse(text).map(Some).ok_or_else(|| corrupt("a fingerprint", &text)),
     };
-    let (create_ms, expire_ms, end_ms) = (time(part()?)?, time(part()?)?, time(part()?)?);
+    let (create_ms, ttl_ms, end_ms) = (time::<u64>(part()?)?, time(part()?)?, time(part()?)?);
+    let expire =
+        |(create_ms, ttl_ms): (u64, i64)| create_ms.checked_add_signed(ttl_ms).ok_or_else(|| corrupt("a ttl", &text));
+    let expire_ms = create_ms.zip(ttl_ms).map(expire).transpose()?;
     let (reserved, confirmed) = (print(part()?)?, print(part()?)?);
     let lines = read_lines(part()?)?;
     Ok(Reservation { id, state, lines, reserved, confirmed, create_ms, expire_ms, end_ms })

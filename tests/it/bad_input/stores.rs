@@ -35,6 +35,8 @@ const KEYS: &str = "
       local ends = redis.call('PTTL', key) >= 0 and ' (ends)' or ''
       if kind == 'string' then
         lines[#lines + 1] = key .. ends .. ' | ' .. redis.call('GET', key)
+      elseif kind == 'list' then
+        for _, entry in ipairs(redis.call('LRANGE', key, 0, -1)) do lines[#lines + 1] = key .. ends .. ' | ' .. entry end
       else
         local pairs = kind == 'hash' and redis.call('HGETALL', key) or redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
         for at = 1, #pairs, 2 do lines[#lines + 1] = key .. ends .. ' | ' .. pairs[at] .. ' | ' .. pairs[at + 1] end
@@ -53,7 +55,7 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Takes a service and its stores apart.
-    pub(super) async fn of(it: LocalService) -> (Service, Self) {
+    pub(super) async fn of(it: LocalService) -> (Arc<Service>, Self) {
         let redis = match it.redis_prefix() {
             Some(prefix) => Some((client(&required("STOCKHOLD_TEST_REDIS_URL")).await, prefix.to_owned())),
             None => None,
@@ -96,7 +98,7 @@ impl Stores {
     }
 
     async fn at(&self, location: &Location, command: Command) -> Reply {
-        self.holds.apply(location, vec![command]).await.expect("the store answers").remove(0)
+        self.holds.apply(location, &[command]).await.expect("the store answers").remove(0)
     }
 
     pub(super) async fn remove(self) {

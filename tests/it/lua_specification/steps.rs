@@ -38,7 +38,7 @@ pub(super) enum Wait {
 }
 
 /// What a [`Wait::Long`] takes.
-pub(super) const LONG_MS: u64 = RETENTION.as_millis() as u64 / 10 * 6;
+const LONG_MS: u64 = RETENTION.as_millis() as u64 / 10 * 6;
 
 /// How far other steps go at most.
 const NEAR_MS: u64 = 200_000;
@@ -293,7 +293,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         5 => (1..70_000_u64).prop_map(Wait::Back),
         6 => Just(Wait::Long),
     ];
-    let asks = prop_oneof![4 => vec(ask(), 1), 1 => vec(ask(), 2..=5)];
+    let asks = prop_oneof![3 => vec(ask(), 1), 1 => vec(ask(), 2..=12)];
     (wait, asks).prop_map(|(wait, asks)| Step { wait, asks })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use stockhold::domain::Location;
+use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::database::Failure;
 use stockhold::ledger::{Ledger, LedgerError};
@@ -43,7 +44,7 @@ impl Instance {
         let (queue_max, batch_max) =
             (world.draw(|rng| [4, 1000][rng.usize(0..2)]), world.draw(|rng| rng.usize(1..=16)));
         let ledger = Ledger::over(Arc::new(database), queue_max, batch_max);
-        let service = Arc::new(Service::new(Arc::new(link.clone()), ledger, limits()));
+        let service = Arc::new(Service::new(Arc::new(BatchedHolds::over(Arc::new(link.clone()))), ledger, limits()));
         let config = TasksConfig {
             sweep_every: Duration::from_secs(1),
             recover_every: Duration::from_secs(1),
@@ -115,18 +116,17 @@ impl Link {
     }
 }
 
-async fn effect(world: &World, location: &Location, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
-    let asked = commands.clone();
+async fn effect(world: &World, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
     let replies = world.holds.apply(location, commands).await?;
-    for (command, reply) in asked.iter().zip(&replies) {
-        invariants::after_step(world, location, command, reply);
+    for (number, (command, reply)) in commands.iter().zip(&replies).enumerate() {
+        invariants::after_step(world, location, command, reply, number + 1 == commands.len());
     }
     Ok(replies)
 }
 
 #[async_trait]
 impl Holds for Link {
-    async fn apply(&self, location: &Location, mut commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         let fails = |error| {
             self.world.holds_failed();
             Err(error)
@@ -154,11 +154,11 @@ impl Holds for Link {
                 }
                 2 => {
                     self.count("holds late");
-                    let (world, location) = (Arc::clone(&self.world), location.clone());
+                    let (world, location, commands) = (Arc::clone(&self.world), location.clone(), commands.to_vec());
                     let after = world.ms(1..=LATE_MAX.as_millis() as u64);
                     tokio::spawn(async move {
                         sleep(after).await;
-                        let _ = effect(&world, &location, commands).await;
+                        let _ = effect(&world, &location, &commands).await;
                     });
                     sleep(HOLDS_TIMEOUT).await;
                     return unknown();
@@ -166,8 +166,8 @@ impl Holds for Link {
                 _ => {
                     // A script that dies midway has done its first commands.
                     self.count("holds unheard");
-                    commands.truncate(self.world.draw(|rng| rng.usize(0..=commands.len())));
-                    effect(&self.world, location, commands).await?;
+                    let done = self.world.draw(|rng| rng.usize(0..=commands.len()));
+                    effect(&self.world, location, &commands[..done]).await?;
                     self.way().await;
                     return unknown();
                 }

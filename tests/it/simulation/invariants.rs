@@ -54,18 +54,19 @@ impl Place<'_> {
     }
 }
 
-/// After one step of the holds' store, at the very instant of its effect.
-pub(crate) fn after_step(world: &World, location: &Location, command: &Command, reply: &Reply) {
+/// After one step of the holds' store, at the very instant of its effect. What was short can only be judged by what there is before the next step, so only
+/// behind the last one of a call.
+pub(crate) fn after_step(world: &World, location: &Location, command: &Command, reply: &Reply, is_last: bool) {
     let mut found = look(world, location, |place| {
         let mut found = always(world, place);
         let records = &place.holds.records;
         match (command, reply) {
             (Command::Begin { id, .. } | Command::Extend { id, .. }, Reply::Short(_))
-                if records.get(id).is_none_or(|record| record.state != State::Expired) =>
+                if is_last && records.get(id).is_none_or(|record| record.state != State::Expired) =>
             {
                 found.push("what is held was called short".to_owned());
             }
-            (_, Reply::Short(shortages)) => {
+            (_, Reply::Short(shortages)) if is_last => {
                 let now_ms = world.clock.now_ms();
                 let live = units(records.values().filter(|record| counts(record, now_ms)));
                 for short in shortages {
@@ -247,7 +248,8 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
         if holds.deadlines.score(&record.id) != should {
             found.push(format!("I7: the deadlines do not fit {record:?}"));
         }
-        if holds.forget.score(&record.id).is_some() == record.state.is_live() {
+        let will_be_forgotten = holds.ended.iter().any(|(_, ids)| ids.contains(&record.id));
+        if !record.state.is_live() && !will_be_forgotten {
             found.push(format!("I7: what is forgotten in time does not fit {record:?}"));
         }
         let outcome = place.outcome(&record.id);

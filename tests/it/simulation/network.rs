@@ -163,7 +163,7 @@ impl Network {
         Some(answer)
     }
 
-    async fn run(&self, service: &Service, order: usize, request: &Request) -> Result<Reservation, Error> {
+    async fn run(&self, service: &Arc<Service>, order: usize, request: &Request) -> Result<Reservation, Error> {
         let (location, id) = self.world.audit(|auditor| auditor.orders[order].key.clone());
         let location = &location;
         match request.clone() {

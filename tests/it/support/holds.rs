@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockhold::domain::{Lines, Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockRow};
+use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::embedded::{Clock, EmbeddedHolds};
 use stockhold::holds::redis::{RedisConfig, RedisHolds};
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
@@ -71,13 +72,19 @@ impl TestHolds {
         Self { holds: Arc::new(holds), location: location("test"), clock, redis_prefix: Some(prefix) }
     }
 
+    /// Redis behind shared calls.
+    pub(crate) async fn batched() -> Self {
+        let Self { holds, location, clock, redis_prefix } = Self::redis().await;
+        Self { holds: Arc::new(BatchedHolds::over(holds)), location, clock, redis_prefix }
+    }
+
     /// The time, in ms since the start of the test.
     pub(crate) fn at(&self, ms: u64) {
         self.clock.at(ms);
     }
 
     pub(crate) async fn try_all(&self, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
-        self.holds.apply(&self.location, commands).await
+        self.holds.apply(&self.location, &commands).await
     }
 
     pub(crate) async fn apply(&self, command: Command) -> Reply {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stockhold::domain::{Lines, Reservation, State, StockItem, StockTarget};
 use stockhold::domain::{Refusal, RequestId};
+use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::embedded::{EmbeddedHolds, Snapshot};
 use stockhold::holds::redis::RedisHolds;
 use stockhold::holds::{Command, Holds, Reply};
@@ -18,7 +19,7 @@ use super::redis::{client, run};
 use super::required;
 
 pub(crate) struct LocalService {
-    pub(crate) service: Service,
+    pub(crate) service: Arc<Service>,
     pub(crate) holds: Arc<dyn Holds>,
     pub(crate) ledger: Ledger,
     pub(crate) database: TestDatabase,
@@ -70,12 +71,13 @@ impl LocalService {
         let prefix = format!("test-{}", Uuid::new_v4());
         let holds =
             RedisHolds::connect_with_clock(&redis_config(&prefix), Some(clock.clock())).await.expect("connects");
-        Self::over(Arc::new(holds), database::mysql().await, clock, Memory::Redis { prefix }).await
+        let holds = Arc::new(BatchedHolds::over(Arc::new(holds)));
+        Self::over(holds, database::mysql().await, clock, Memory::Redis { prefix }).await
     }
 
     async fn over(holds: Arc<dyn Holds>, database: TestDatabase, clock: TestClock, memory: Memory) -> Self {
         let ledger = open_ledger(&database).await;
-        let service = Service::new(Arc::clone(&holds), ledger.clone(), limits());
+        let service = Arc::new(Service::new(Arc::clone(&holds), ledger.clone(), limits()));
         Self { service, holds, ledger, database, clock, memory }
     }
 
@@ -102,7 +104,7 @@ impl LocalService {
 
     /// One step at the holds' store, past the service: what a crash or a rewind leaves behind.
     pub(crate) async fn at_holds(&self, command: Command) -> Reply {
-        let replies = self.holds.apply(&location("l"), vec![command]).await;
+        let replies = self.holds.apply(&location("l"), &[command]).await;
         replies.expect("the store answers").remove(0)
     }
 

@@ -76,12 +76,12 @@ impl Act {
         join(tokio::time::sleep(self.lasting), join(first, second)).await;
     }
 
-    /// The key of an order that Redis has just promised to remember.
+    /// The id of an order that Redis has just promised to remember.
     pub(crate) async fn witness(&self, redis: &Redis) -> Result<String, String> {
         let errand = self.errand(0, PROBED);
         self.is_done(0, &errand, Ask::Reserve, DONE_MAX).await;
-        let key = format!("stockhold:{{{PROBED}}}:r:{}", errand.id());
-        if remembers(redis, &key).await { Ok(key) } else { Err(format!("Redis had no {key} before")) }
+        let id = errand.id().to_string();
+        if remembers(redis, &id).await { Ok(id) } else { Err(format!("Redis had no {id} before")) }
     }
 
     /// The error says that Redis still has what it should have forgotten.
@@ -202,6 +202,6 @@ impl Act {
     }
 }
 
-async fn remembers(redis: &Redis, key: &str) -> bool {
-    redis.command(&["EXISTS", key]).await.concat() == "1"
+async fn remembers(redis: &Redis, id: &str) -> bool {
+    redis.command(&["HEXISTS", &format!("stockhold:{{{PROBED}}}:records"), id]).await.concat() == "1"
 }

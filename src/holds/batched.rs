@@ -1,0 +1,186 @@
+//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store behind it, because calls are what costs.
+//!
+//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. Calls of one location follow each other, so that its
+//! commands are applied in the order in which they were asked for: whoever asked after an answer finds what was answered.
+//!
+//! What callers may rely on, besides the contract of [`Holds`]:
+//! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.
+//! - A call that failed is an error for all whose commands were in it. What that means for each is the same as if he had been alone: every command may be repeated.
+//!   Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
+//! - Commands that were asked for together stay together, in one call.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use super::{Command, Holds, HoldsError, Reply};
+use crate::domain::Location;
+
+/// The most commands of a call, unless those of its first caller are more: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
+const BATCH_COMMANDS_MAX: usize = 128;
+
+/// The most lines of a call, likewise.
+const BATCH_LINES_MAX: usize = 1000;
+
+/// The most callers that wait in one location; more are refused. They are bounded already by how many calls may run.
+const WAITING_MAX: usize = 16 * 1024;
+
+/// Shares the calls to a store.
+pub struct BatchedHolds {
+    store: Arc<dyn Holds>,
+    waiting: Arc<Waiting>,
+}
+
+/// Who waits, by location. One that is here has its calls made.
+#[derive(Default)]
+struct Waiting(Mutex<HashMap<Location, VecDeque<Caller>>>);
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Location, VecDeque<Caller>>> {
+        // Nothing that can panic is done under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Commands that were asked for together.
+struct Caller {
+    commands: Vec<Command>,
+    answer: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Vec<Reply>, HoldsError>;
+
+impl Caller {
+    fn has_gone(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn tell(self, answer: Answer) {
+        // One who has gone meanwhile needs no answer.
+        let _ = self.answer.send(answer);
+    }
+}
+
+impl BatchedHolds {
+    /// Shares the calls to this store.
+    pub fn over(store: Arc<dyn Holds>) -> Self {
+        Self { store, waiting: Arc::default() }
+    }
+
+    /// Takes a place in the queue of the location, and has its calls made unless they are already.
+    fn enqueue(&self, location: &Location, caller: Caller) -> Result<(), HoldsError> {
+        let mut waiting = self.waiting.lock();
+        if let Some(callers) = waiting.get_mut(location) {
+            if callers.len() >= WAITING_MAX {
+                return Err(HoldsError::Overloaded);
+            }
+            callers.push_back(caller);
+        } else {
+            waiting.insert(location.clone(), VecDeque::from([caller]));
+            let calls = Calls { store: self.store.clone(), waiting: self.waiting.clone(), location: location.clone() };
+            tokio::spawn(calls.make());
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Holds for BatchedHolds {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(location, Caller { commands: commands.to_vec(), answer })?;
+        answered.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        self.store.ping().await
+    }
+}
+
+/// The calls of one location, made one after the other until nobody waits any more.
+struct Calls {
+    store: Arc<dyn Holds>,
+    waiting: Arc<Waiting>,
+    location: Location,
+}
+
+impl Calls {
+    async fn make(self) {
+        // Whoever is about to ask as well does so first.
+        yield_now().await;
+        while let Some(batch) = self.next_batch() {
+            self.answer(batch).await;
+        }
+    }
+
+    /// Those whose commands fit into one call, in order of arrival; none once nobody waits.
+    fn next_batch(&self) -> Option<Vec<Caller>> {
+        let mut waiting = self.waiting.lock();
+        let callers = waiting.get_mut(&self.location)?;
+        let (mut batch, mut commands, mut lines) = (Vec::new(), 0, 0);
+        while let Some(caller) = callers.pop_front() {
+            if caller.has_gone() {
+                continue;
+            }
+            commands += caller.commands.len();
+            lines += caller.commands.iter().map(Command::lines).sum::<usize>();
+            if !batch.is_empty() && (commands > BATCH_COMMANDS_MAX || lines > BATCH_LINES_MAX) {
+                callers.push_front(caller);
+                break;
+            }
+            batch.push(caller);
+        }
+        if batch.is_empty() {
+            waiting.remove(&self.location);
+        }
+        Some(batch).filter(|batch| !batch.is_empty())
+    }
+
+    async fn answer(&self, mut batch: Vec<Caller>) {
+        let sizes: Vec<_> = batch.iter().map(|caller| caller.commands.len()).collect();
+        let commands: Vec<_> = batch.iter_mut().flat_map(|caller| std::mem::take(&mut caller.commands)).collect();
+        match self.call(&commands).await {
+            Ok(replies) if replies.len() == commands.len() => {
+                let mut replies = replies.into_iter();
+                for (caller, size) in batch.into_iter().zip(sizes) {
+                    caller.tell(Ok(replies.by_ref().take(size).collect()));
+                }
+            }
+            Ok(replies) => {
+                let answer = format!("{} replies to {} commands", replies.len(), commands.len());
+                batch.into_iter().for_each(|caller| caller.tell(Err(HoldsError::Corrupt(answer.clone()))));
+            }
+            Err(HoldsError::Full) => {
+                // Nothing was applied, for the sake of those who take memory.
+                let (mut commands, mut spared) = (commands.into_iter(), Vec::new());
+                for (mut caller, size) in batch.into_iter().zip(sizes) {
+                    caller.commands = commands.by_ref().take(size).collect();
+                    if caller.commands.iter().any(Command::takes_memory) {
+                        caller.tell(Err(HoldsError::Full));
+                    } else {
+                        spared.push(caller);
+                    }
+                }
+                if !spared.is_empty() {
+                    Box::pin(self.answer(spared)).await;
+                }
+            }
+            Err(error) => batch.into_iter().for_each(|caller| caller.tell(Err(error.clone()))),
+        }
+    }
+
+    async fn call(&self, commands: &[Command]) -> Answer {
+        // A panic must not leave the location without anybody who makes its calls; the panic hook has logged it.
+        let call = AssertUnwindSafe(self.store.apply(&self.location, commands)).catch_unwind();
+        call.await.unwrap_or_else(|_| Err(broken()))
+    }
+}
+
+fn broken() -> HoldsError {
+    HoldsError::OutcomeUnknown("the call broke down".into())
+}

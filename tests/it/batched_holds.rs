@@ -1,0 +1,258 @@
+//! What callers of `holds::batched` may rely on, over a store that the test holds on to.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::join_all;
+use stockhold::domain::Location;
+use stockhold::holds::batched::BatchedHolds;
+use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::support::holds::*;
+use crate::support::redis::{client, run};
+use crate::support::required;
+
+/// A store that answers a call when the test says so, and how.
+struct Store {
+    calls: mpsc::UnboundedSender<(Location, Vec<Command>)>,
+    leave: Semaphore,
+    fate: Mutex<Fate>,
+}
+
+#[derive(Clone)]
+enum Fate {
+    /// Every command is answered by its place in the call.
+    Numbers,
+    Fails(HoldsError),
+    /// Refuses every call that takes memory.
+    Full,
+    Panics,
+    /// Answers one reply too few.
+    Forgets,
+}
+
+#[async_trait]
+impl Holds for Store {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
+        self.calls.send((location.clone(), commands.to_vec())).expect("the test listens");
+        self.leave.acquire().await.expect("never closed").forget();
+        let fate = self.fate.lock().expect("not poisoned").clone();
+        match fate {
+            Fate::Fails(error) => Err(error),
+            Fate::Full if commands.iter().any(Command::takes_memory) => Err(HoldsError::Full),
+            Fate::Panics => panic!("of the test"),
+            Fate::Forgets => Ok(commands[1..].iter().map(|_| Reply::More).collect()),
+            Fate::Numbers | Fate::Full => Ok((0..commands.len()).map(Reply::Pushed).collect()),
+        }
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        Ok(())
+    }
+}
+
+struct Test {
+    store: Arc<Store>,
+    calls: mpsc::UnboundedReceiver<(Location, Vec<Command>)>,
+    holds: Arc<BatchedHolds>,
+}
+
+impl Test {
+    fn start(fate: Fate) -> Self {
+        let (sender, calls) = mpsc::unbounded_channel();
+        let store = Arc::new(Store { calls: sender, leave: Semaphore::new(0), fate: Mutex::new(fate) });
+        Self { holds: Arc::new(BatchedHolds::over(store.clone())), store, calls }
+    }
+
+    /// Asks, and waits for the answer elsewhere.
+    async fn ask(&self, commands: Vec<Command>) -> tokio::task::JoinHandle<Result<Vec<Reply>, HoldsError>> {
+        let holds = self.holds.clone();
+        let mut asking = Box::pin(async move { holds.apply(&location("l"), &commands).await });
+        assert!(asking.as_mut().now_or_never().is_none(), "nobody is answered before the store has");
+        tokio::spawn(asking)
+    }
+
+    /// The next call to the store, as the ids that it is about.
+    async fn call(&mut self) -> String {
+        let (_, commands) =
+            tokio::time::timeout(Duration::from_secs(5), self.calls.recv()).await.expect("a call").expect("open");
+        let ids = commands.iter().map(|command| match command {
+            Command::Reserve { id, .. } | Command::Cancel { id } | Command::Get { id } => id.to_string(),
+            other => format!("{other:?}"),
+        });
+        ids.collect::<Vec<_>>().join(" ")
+    }
+
+    fn let_go(&self) {
+        self.store.leave.add_permits(1);
+    }
+}
+
+fn get(name: &str) -> Command {
+    Command::Get { id: id(name) }
+}
+
+fn hold(name: &str) -> Command {
+    reserve(name, &[("a", 1)])
+}
+
+#[tokio::test]
+async fn those_who_ask_meanwhile_share_the_next_call_in_their_order() {
+    let mut test = Test::start(Fate::Numbers);
+    let first = test.ask(vec![get("1")]).await;
+    assert_eq!(test.call().await, "1", "a lone command goes at once");
+    let mut others = vec![test.ask(vec![get("2"), get("3")]).await];
+    for name in ["4", "5"] {
+        others.push(test.ask(vec![get(name)]).await);
+    }
+    test.let_go();
+    assert_eq!(first.await.expect("ends").expect("answered"), [Reply::Pushed(0)]);
+    assert_eq!(test.call().await, "2 3 4 5");
+    test.let_go();
+    let answers = join_all(others).await.into_iter().map(|answer| answer.expect("ends").expect("answered"));
+    let own = |numbers: &[usize]| numbers.iter().map(|number| Reply::Pushed(*number)).collect::<Vec<_>>();
+    assert_eq!(answers.collect::<Vec<_>>(), [own(&[0, 1]), own(&[2]), own(&[3])]);
+    // The location was idle meanwhile.
+    let last = test.ask(vec![get("6")]).await;
+    assert_eq!(test.call().await, "6");
+    test.let_go();
+    assert!(last.await.expect("ends").is_ok());
+}
+
+#[tokio::test]
+async fn those_who_ask_at_the_same_time_share_a_call() {
+    let mut test = Test::start(Fate::Numbers);
+    let asking: Vec<_> = join_all(["1", "2", "3"].map(|name| test.ask(vec![get(name)]))).await;
+    assert_eq!(test.call().await, "1 2 3");
+    test.let_go();
+    assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
+}
+
+#[tokio::test]
+async fn locations_do_not_wait_for_each_other() {
+    let mut test = Test::start(Fate::Numbers);
+    let _here = test.ask(vec![get("1")]).await;
+    assert_eq!(test.call().await, "1");
+    let holds = test.holds.clone();
+    let there = tokio::spawn(async move { holds.apply(&location("elsewhere"), &[get("2")]).await });
+    assert_eq!(test.call().await, "2");
+    test.let_go();
+    test.let_go();
+    assert!(there.await.expect("ends").is_ok());
+}
+
+#[tokio::test]
+async fn a_call_is_bounded_and_what_was_asked_together_stays_together() {
+    let mut test = Test::start(Fate::Numbers);
+    let many =
+        |from: usize, count: usize| (from..from + count).map(|number| get(&number.to_string())).collect::<Vec<_>>();
+    let wide: Vec<_> = (0..100).map(|number| format!("sku-{number}")).collect();
+    let wide: Vec<_> = wide.iter().map(|name| (name.as_str(), 1)).collect();
+    let mut asking = vec![test.ask(many(0, 1)).await];
+    test.call().await;
+    for commands in [many(0, 100), many(100, 28), many(128, 1), many(200, 300), many(500, 1)] {
+        asking.push(test.ask(commands).await);
+    }
+    for number in 0..12 {
+        asking.push(test.ask(vec![reserve(&format!("wide-{number}"), &wide)]).await);
+    }
+    let mut sizes = Vec::new();
+    test.let_go();
+    while sizes.iter().sum::<usize>() < 442 {
+        sizes.push(test.call().await.split(' ').count());
+        test.let_go();
+    }
+    assert_eq!(sizes, [128, 1, 300, 11, 2], "commands, and a thousand lines");
+    assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
+}
+
+#[tokio::test]
+async fn a_caller_who_has_gone_is_skipped() {
+    let mut test = Test::start(Fate::Numbers);
+    let first = test.ask(vec![get("1")]).await;
+    test.call().await;
+    let gone = test.ask(vec![hold("gone")]).await;
+    let last = test.ask(vec![get("2")]).await;
+    gone.abort();
+    assert!(gone.await.expect_err("aborted").is_cancelled());
+    test.let_go();
+    assert_eq!(test.call().await, "2");
+    test.let_go();
+    assert!(first.await.expect("ends").is_ok() && last.await.expect("ends").is_ok());
+
+    // Also if nobody else waits.
+    let first = test.ask(vec![get("3")]).await;
+    test.call().await;
+    test.ask(vec![hold("gone")]).await.abort();
+    test.let_go();
+    assert!(first.await.expect("ends").is_ok());
+    let last = test.ask(vec![get("4")]).await;
+    assert_eq!(test.call().await, "4");
+    test.let_go();
+    assert!(last.await.expect("ends").is_ok());
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
+    let unknown = || HoldsError::OutcomeUnknown("of the test".into());
+    for (fate, expected) in [
+        (Fate::Fails(HoldsError::Unavailable("of the test".into())), HoldsError::Unavailable("of the test".into())),
+        (Fate::Fails(unknown()), unknown()),
+        (Fate::Panics, HoldsError::OutcomeUnknown("the call broke down".into())),
+        (Fate::Forgets, HoldsError::Corrupt("1 replies to 2 commands".into())),
+    ] {
+        let mut test = Test::start(fate);
+        let asking = join_all([vec![hold("1")], vec![get("2")]].map(|commands| test.ask(commands))).await;
+        assert_eq!(test.call().await, "1 2");
+        test.let_go();
+        for answer in join_all(asking).await {
+            let error = answer.expect("ends").expect_err("failed");
+            assert_eq!(error.to_string(), expected.to_string());
+        }
+        *test.store.fate.lock().expect("not poisoned") = Fate::Numbers;
+        let next = test.ask(vec![get("3")]).await;
+        assert_eq!(test.call().await, "3", "the next call is made");
+        test.let_go();
+        assert!(next.await.expect("ends").is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_only_those_who_take_memory() {
+    let mut test = Test::start(Fate::Full);
+    let (takes, frees) = (vec![get("1"), hold("2")], vec![cancel("3")]);
+    let takes_too = vec![hold("4")];
+    let asking = join_all([takes, frees, takes_too].map(|commands| test.ask(commands))).await;
+    assert_eq!(test.call().await, "1 2 3 4");
+    test.let_go();
+    assert_eq!(test.call().await, "3");
+    test.let_go();
+    let answers: Vec<_> = join_all(asking).await.into_iter().map(|answer| answer.expect("ends")).collect();
+    assert!(matches!(&answers[..], [Err(HoldsError::Full), Ok(_), Err(HoldsError::Full)]), "{answers:?}");
+}
+
+#[tokio::test]
+async fn what_is_corrupt_fails_alone() {
+    let test = TestHolds::batched().await;
+    test.stock(&[("a", 10), ("b", 10)]).await;
+    let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
+    let key = |name: &str| format!("{}:{{test}}:{name}", test.redis_prefix.as_deref().expect("Redis"));
+    // The first cannot be read by the script, the second not by the service.
+    run::<i64>(&client, "HSET", &[&key("records"), "1", "with", "2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1"]).await;
+    run::<i64>(&client, "HSET", &[&key("stock"), "b", "nonsense"]).await;
+    let ask = |command: Command| test.apply(command);
+    let asked = join_all([
+        ask(hold("before")),
+        ask(cancel("1")),
+        ask(get("2")),
+        ask(reserve("3", &[("a", 1), ("b", 1)])),
+        ask(hold("after")),
+    ]);
+    let replies = asked.await;
+    let corrupt: Vec<_> = replies.iter().map(|reply| matches!(reply, Reply::Corrupt(_))).collect();
+    assert_eq!(corrupt, [false, true, true, true, false], "{replies:?}");
+    assert_eq!(test.held_available("a").await.0, 2);
+}
