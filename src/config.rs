@@ -57,6 +57,9 @@ pub struct ServeArgs {
     /// Where to listen, an IP address and a port; port 0 takes a free one
     #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = listen)]
     listen: SocketAddr,
+    /// Threads that serve. One is the fastest while Redis, MySQL and the callers are the bound; more serve many locations from one process
+    #[arg(long, env = "STOCKHOLD_THREADS", value_name = "N", default_value = "1", value_parser = threads())]
+    pub threads: usize,
     #[command(flatten)]
     database: DatabaseArgs,
     /// redis://, rediss://, redis-cluster:// or redis-sentinel://; without it holds live in this process
@@ -110,7 +113,7 @@ pub struct ServeArgs {
     /// How long shutting down may take
     #[arg(long, env = "STOCKHOLD_SHUTDOWN_GRACE", value_name = "TIME", default_value = "20s", value_parser = duration)]
     shutdown_grace: Duration,
-    /// How often overdue holds are reclaimed where nobody reserves
+    /// How often overdue holds are reclaimed, and what ended longer ago than the retention is forgotten
     #[arg(long, env = "STOCKHOLD_SWEEP_EVERY", value_name = "TIME", default_value = "1s", value_parser = duration)]
     sweep_every: Duration,
     /// How often unfinished confirms and cancels are looked for
@@ -378,6 +381,10 @@ fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
         Ok(count) if (1..=COUNT_MAX).contains(&count) => usize::try_from(count).map_err(|error| error.to_string()),
         _ => Err(format!("must be 1 to {COUNT_MAX}")),
     }
+}
+
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=1024)
 }
 
 fn connections() -> RangedU64ValueParser<u32> {

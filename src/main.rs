@@ -8,7 +8,6 @@ use stockhold::run::run;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    run(Cli::parse_or_exit()).await
+fn main() -> ExitCode {
+    run(Cli::parse_or_exit())
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::app::{self, AppError};
 use crate::cli::{Cli, Command, run_client};
@@ -16,15 +17,33 @@ use crate::telemetry::{self, chain};
 const EXIT_USAGE: u8 = 2;
 
 /// Does what the command line says.
-pub async fn run(cli: Cli) -> ExitCode {
+pub fn run(cli: Cli) -> ExitCode {
     // Tests say in FAILPOINTS where the process shall crash.
     #[cfg(feature = "failpoints")]
     let _crash_points = fail::FailScenario::setup();
-    match cli.command {
-        Command::Serve(args) => serve(args).await,
-        Command::Migrate(args) => migrate(args).await,
-        Command::Client(command) => run_client(command).await,
+    let threads = match &cli.command {
+        Command::Serve(args) => args.threads,
+        Command::Migrate(_) | Command::Client(_) => 1,
+    };
+    match runtime(threads) {
+        Ok(runtime) => runtime.block_on(async {
+            match cli.command {
+                Command::Serve(args) => serve(args).await,
+                Command::Migrate(args) => migrate(args).await,
+                Command::Client(command) => run_client(command).await,
+            }
+        }),
+        Err(error) => failed(&format!("cannot start: {error}")),
     }
+}
+
+/// A thread of its own makes no call wait for another thread to wake up, which costs more than most calls do.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build()
 }
 
 async fn serve(args: ServeArgs) -> ExitCode {

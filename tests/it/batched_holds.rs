@@ -241,7 +241,8 @@ async fn what_is_corrupt_fails_alone() {
     let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
     let key = |name: &str| format!("{}:{{test}}:{name}", test.redis_prefix.as_deref().expect("Redis"));
     // The first cannot be read by the script, the second not by the service.
-    run::<i64>(&client, "HSET", &[&key("records"), "1", "with", "2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1"]).await;
+    run::<i64>(&client, "HSET", &[&key("records"), "1", "with", "2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1"])
+        .await;
     run::<i64>(&client, "HSET", &[&key("stock"), "b", "nonsense"]).await;
     let ask = |command: Command| test.apply(command);
     let asked = join_all([

@@ -25,7 +25,8 @@ async fn a_service_that_is_told_to_stop_ends_well() {
 /// A service with a confirm under way whose commit takes so long.
 async fn confirming(sleep_ms: u32) -> (TestService, JoinHandle<Result<Reservation, Status>>) {
     let instance = Instance::embedded().env("FAILPOINTS", &format!("ledger-before-commit=1*sleep({sleep_ms})"));
-    let service = instance.start();
+    // The commit sleeps a thread away.
+    let service = instance.arg("--threads").arg("2").start();
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 5).await;
     caller.reserve("order", &[("a", 1)]).await.expect("held");

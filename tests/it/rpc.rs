@@ -159,8 +159,10 @@ async fn every_refusal_has_its_code_its_reason_and_its_details() {
     assert_eq!(refusal(it.confirm("tampered").await), is(Code::Internal, "INTERNAL"));
     // A thread of the test reads the log, and may be a little behind the answer.
     let service = &site.service;
-    eventually("the cause is in the log", Duration::from_secs(5), async || service.log().contains("record of tampered"))
-        .await;
+    eventually("the cause is in the log", Duration::from_secs(5), async || {
+        service.log().contains("record of tampered")
+    })
+    .await;
     site.end().await;
 }
 

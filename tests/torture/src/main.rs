@@ -51,12 +51,16 @@ struct Arguments {
     only: Vec<String>,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     // The instances are this program too.
     if std::env::args().nth(1).is_some_and(|command| command == "serve") {
-        return stockhold::run::run(Cli::parse_or_exit()).await;
+        return stockhold::run::run(Cli::parse_or_exit());
     }
+    torture_all()
+}
+
+#[tokio::main]
+async fn torture_all() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed: {seed}");
