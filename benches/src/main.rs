@@ -49,7 +49,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let role = std::env::args().nth(1).unwrap_or_default();
     match System::ALL.into_iter().find(|system| system.role() == role) {
-        Some(System::Service) => service(),
+        // As its own binary runs it.
+        Some(System::Service) => stockhold::run::run(Cli::parse_or_exit()),
         Some(System::MysqlPeer) => peer(async |args| {
             let peer = MysqlPeer::open(&args.database_url).await?;
             peer::serve(args.listen, peer).await
@@ -64,12 +65,6 @@ fn main() -> ExitCode {
             runtime(arguments.client_threads).block_on(bench::bench(&arguments))
         }
     }
-}
-
-/// The service as its own binary runs it.
-fn service() -> ExitCode {
-    let runtime = Runtime::new().expect("a runtime");
-    runtime.block_on(stockhold::run::run(Cli::parse_or_exit()))
 }
 
 fn peer(serve: impl AsyncFnOnce(PeerArgs) -> Result<(), Box<dyn Error>>) -> ExitCode {
