@@ -1,6 +1,6 @@
 //! What happens around every call, whatever it does. Promises:
-//! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on the call runs to its
-//!   end in a task of its own: a caller who hangs up or times out drops only the wait for the answer.
+//! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on a call of several steps runs to its end in a task of
+//!   its own: a caller who hangs up or times out drops only the wait for the answer. A call of one step goes with its caller, and is never made if it still waits.
 //! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More are refused.
 //! - Nobody waits longer than the earlier of his own deadline and the server's; for Reconcile his own alone counts.
 //! - Every answer carries a request id, and every error has the form of the table in `status`.
@@ -10,6 +10,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -44,6 +45,16 @@ const READ_MAX: Duration = Duration::from_secs(2);
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
+
+/// Calls that change at most one thing, in one step: there is nothing to bring to an end. They need no task of their own.
+const ONE_STEP: [&str; 6] = [
+    "/stockhold.v1.ReservationService/Reserve",
+    "/stockhold.v1.ReservationService/Extend",
+    "/stockhold.v1.ReservationService/GetReservation",
+    "/stockhold.v1.ReservationService/ListReservations",
+    "/stockhold.v1.StockService/GetStock",
+    "/stockhold.v1.StockService/ListStock",
+];
 
 /// Services that this layer lets pass.
 const EXEMPT: [&str; 2] = ["/grpc.health.", "/grpc.reflection."];
@@ -148,13 +159,18 @@ where
             Ok(Err(status)) => return id.refuse(&status),
             Err(_) => return id.refuse(&status::deadline_exceeded()),
         };
+        let is_one_step = ONE_STEP.contains(&request.uri().path());
         let work = run(inner, request, id.clone()).map(|response| {
             drop(place);
             response
         });
+        let answer = if is_one_step {
+            calls.running.track_future(AssertUnwindSafe(work).catch_unwind()).await.ok()
+        } else {
+            calls.running.spawn(work.in_current_span()).await.ok()
+        };
         // Only a panic gets here, and the panic hook has logged it in the span of the call.
-        let answer = calls.running.spawn(work.in_current_span()).await;
-        answer.unwrap_or_else(|_| id.refuse(&status::panicked()))
+        answer.unwrap_or_else(|| id.refuse(&status::panicked()))
     };
     tokio::select! {
         biased;

@@ -16,6 +16,7 @@ use fred::interfaces::{ClientLike, LuaInterface};
 use fred::types::Value;
 
 use self::connection::{PEER_TIMEOUT, error_of};
+use self::request::Arguments;
 use self::silence::Silences;
 use super::embedded::Clock;
 use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
@@ -110,13 +111,15 @@ impl RedisHolds {
         if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
     }
 
-    async fn call(&self, script: &Script, keys: Vec<String>, arguments: Vec<String>) -> Result<Value, HoldsError> {
+    async fn call(&self, script: &Script, location: &Location, arguments: Vec<Value>) -> Result<Value, HoldsError> {
         let client = self.client()?;
-        let remembered = client.evalsha(script.digest.as_str(), keys.clone(), arguments.clone());
+        let keys = || keys::of(&self.prefix, location);
+        // The values are parts of one buffer, which is not copied.
+        let remembered = client.evalsha(script.digest.as_str(), keys(), arguments.clone());
         match self.silences.watch(client, remembered).await {
             // The server was restarted or is a new one. EVAL runs the script and remembers it.
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                self.silences.watch(client, client.eval(script.text.as_str(), keys, arguments)).await
+                self.silences.watch(client, client.eval(script.text.as_str(), keys(), arguments)).await
             }
             result => result,
         }
@@ -136,11 +139,11 @@ pub fn read_reply(commands: &[Command], value: Value) -> Result<Vec<Reply>, Hold
 #[async_trait]
 impl Holds for RedisHolds {
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        let now_ms = self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default();
-        let mut arguments = vec![now_ms, self.retention_ms.clone()];
-        arguments.extend(commands.iter().flat_map(request::write));
+        let mut arguments = Arguments::default();
+        arguments.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default()).one(&self.retention_ms);
+        commands.iter().for_each(|command| arguments.add(command));
         let script = if commands.iter().any(Command::takes_memory) { &self.taking } else { &self.freeing };
-        let value = self.call(script, keys::of(&self.prefix, location), arguments).await?;
+        let value = self.call(script, location, arguments.values()).await?;
         reply::read(commands, value)
     }
 

@@ -13,10 +13,10 @@ fn calls(concurrency_max: usize) -> Calls {
     Calls::new(&CallsConfig { concurrency_max, deadline_max: LONG })
 }
 
-/// A request without a body, with these headers.
+/// A request of several steps, without a body, with these headers.
 fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::empty());
-    *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Reserve");
+    *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Confirm");
     for (name, value) in headers {
         request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));
     }
@@ -97,6 +97,24 @@ async fn a_caller_who_hangs_up_leaves_the_work_running() {
 }
 
 #[tokio::test]
+async fn a_call_of_one_step_goes_with_its_caller() {
+    let calls = calls(1);
+    let handler = Arc::new(Handler::default());
+    for path in ONE_STEP {
+        let mut request = request(&[]);
+        *request.uri_mut() = http::Uri::from_static(path);
+        let mut call = Box::pin(handler.behind(&calls).oneshot(request));
+        tokio::select! {
+            _ = &mut call => panic!("answered"),
+            () = handler.begun.notified() => {}
+        }
+        drop(call);
+    }
+    // Each of them had the only place.
+    calls.finish().await;
+}
+
+#[tokio::test]
 async fn calls_beyond_the_bound_are_refused_also_while_work_runs_on_without_its_caller() {
     let calls = calls(1);
     let handler = Arc::new(Handler::default());
@@ -125,8 +143,10 @@ async fn calls_beyond_the_bound_are_refused_also_while_work_runs_on_without_its_
 #[tokio::test]
 async fn a_panic_is_an_internal_error_of_that_call_alone() {
     let calls = calls(1);
-    for _ in 0..2 {
-        let response = answered(&calls, || panic!("secret"), request(&[])).await;
+    for path in [ONE_STEP[0], "/stockhold.v1.ReservationService/Confirm"] {
+        let mut request = request(&[]);
+        *request.uri_mut() = http::Uri::from_static(path);
+        let response = answered(&calls, || panic!("secret"), request).await;
         assert_eq!(code_and_reason(&response), (Code::Internal, "INTERNAL".into()));
         let status = Status::from_header_map(response.headers()).expect("a status");
         assert!(!status.message().contains("secret"));

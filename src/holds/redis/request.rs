@@ -1,110 +1,135 @@
-//! Writes commands as script arguments. The forms are described in `holds.lua`.
+//! Writes commands as script arguments. The forms are described in `holds.lua`. Writing to a `String` cannot fail.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
-use crate::domain::{Fingerprint, Lines, Outcome, Sku, StockRow};
-use crate::holds::{Command, Held, Index, Rows};
+use fred::bytes::Bytes;
+use fred::types::Value;
 
-/// The name of the command and its arguments.
-pub(super) fn write(command: &Command) -> Vec<String> {
-    match command {
-        Command::Reserve { id, lines, ttl_ms } => {
-            args("reserve", [id.to_string(), write_lines(lines), lines.fingerprint().to_string(), ttl_ms.to_string()])
+use crate::domain::{Lines, Outcome, Settlement, Sku, StockRow};
+use crate::holds::{Command, Held, Index, Position, Rows};
+
+/// The arguments of one call, one behind the other: a call of many commands has hundreds, too many for a text each.
+#[derive(Default)]
+pub(super) struct Arguments {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Arguments {
+    /// Adds the name of a command and its arguments.
+    pub(super) fn add(&mut self, command: &Command) {
+        match command {
+            Command::Reserve { id, lines, ttl_ms } => {
+                self.name("reserve").one(id).with(|text| write_lines(text, lines)).one(lines.fingerprint()).one(ttl_ms)
+            }
+            Command::Begin { id, lines, reacquire } => {
+                let fingerprint = lines.as_ref().map(Lines::fingerprint);
+                let part = |text: &mut String| lines.iter().for_each(|lines| write_lines(text, lines));
+                self.name("begin").one(id).with(part).optional(fingerprint).flag(*reacquire)
+            }
+            Command::Cancel { id } => self.name("cancel").one(id),
+            Command::Extend { id, expire_ms, lifetime_ms, reacquire } => {
+                self.name("extend").one(id).one(expire_ms).one(lifetime_ms).flag(*reacquire)
+            }
+            Command::Settle { settlement: Settlement { id, outcome, reserved, confirmed, lines, time_ms }, rows } => {
+                self.name("settle")
+                    .one(id)
+                    .one(word_of(*outcome))
+                    .optional(*reserved)
+                    .optional(*confirmed)
+                    .one(time_ms)
+                    .with(|text| write_lines(text, lines))
+                    .with(|text| write_rows(text, rows))
+            }
+            Command::Push { rows } => self.name("push").with(|text| write_rows(text, rows)),
+            Command::ReplaceRegister { sku, judged, row } => self
+                .name("replace_register")
+                .one(sku)
+                .with(|text| write_row(text, judged.as_ref()))
+                .with(|text| write_row(text, row.as_ref())),
+            Command::ReplaceHeld { sku, judged: Held { units: held, changes }, units } => {
+                self.name("replace_held").one(sku).one(format_args!("{held} {changes}")).one(units)
+            }
+            Command::Stock { skus } => self.name("stock").with(|text| write_skus(text, skus)),
+            Command::Counters { skus } => self.name("counters").with(|text| write_skus(text, skus)),
+            Command::Skus { cursor } => self.name("skus").one(cursor),
+            Command::Get { id } => self.name("get").one(id),
+            Command::List { after: None, limit } => self.name("list").one("").one("").one("").one(limit),
+            Command::List { after: Some(Position { index, score_ms, id }), limit } => {
+                self.name("list").one(name_of(*index)).one(score_ms).one(id).one(limit)
+            }
+            Command::Sweep => self.name("sweep"),
+            Command::Claim { limit, grace_ms } => self.name("claim").one(limit).one(grace_ms),
+            Command::GetSynced => self.name("get_synced"),
+            Command::SetSynced { judged, version } => self.name("set_synced").optional(*judged).one(version),
+        };
+    }
+
+    /// Adds one argument.
+    pub(super) fn one(&mut self, argument: impl Display) -> &mut Self {
+        self.with(|text| {
+            let _ = write!(text, "{argument}");
+        })
+    }
+
+    /// All of them.
+    pub(super) fn values(self) -> Vec<Value> {
+        let text = Bytes::from(self.text);
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| Value::Bytes(text.slice(begin..*end))).collect()
+    }
+
+    fn with(&mut self, write: impl FnOnce(&mut String)) -> &mut Self {
+        write(&mut self.text);
+        self.ends.push(self.text.len());
+        self
+    }
+
+    fn name(&mut self, name: &str) -> &mut Self {
+        self.with(|text| text.push_str(name))
+    }
+
+    fn optional(&mut self, argument: Option<impl Display>) -> &mut Self {
+        match argument {
+            Some(argument) => self.one(argument),
+            None => self.one(""),
         }
-        Command::Begin { id, lines, reacquire } => {
-            let fingerprint = lines.as_ref().map(Lines::fingerprint);
-            let lines = lines.as_ref().map(write_lines).unwrap_or_default();
-            args("begin", [id.to_string(), lines, write_fingerprint(fingerprint), write_flag(*reacquire)])
-        }
-        Command::Cancel { id } => args("cancel", [id.to_string()]),
-        Command::Extend { id, expire_ms, lifetime_ms, reacquire } => {
-            args("extend", [id.to_string(), expire_ms.to_string(), lifetime_ms.to_string(), write_flag(*reacquire)])
-        }
-        Command::Settle { settlement, rows } => args(
-            "settle",
-            [
-                settlement.id.to_string(),
-                write_outcome(settlement.outcome).into(),
-                write_fingerprint(settlement.reserved),
-                write_fingerprint(settlement.confirmed),
-                settlement.time_ms.to_string(),
-                write_lines(&settlement.lines),
-                write_rows(rows),
-            ],
-        ),
-        Command::Push { rows } => args("push", [write_rows(rows)]),
-        Command::ReplaceRegister { sku, judged, row } => {
-            args("replace_register", [sku.to_string(), write_row(judged.as_ref()), write_row(row.as_ref())])
-        }
-        Command::ReplaceHeld { sku, judged, units } => {
-            args("replace_held", [sku.to_string(), write_held(judged), units.to_string()])
-        }
-        Command::Stock { skus } => args("stock", [write_skus(skus)]),
-        Command::Counters { skus } => args("counters", [write_skus(skus)]),
-        Command::Skus { cursor } => args("skus", [cursor.clone()]),
-        Command::Get { id } => args("get", [id.to_string()]),
-        Command::List { after: None, limit } => {
-            args("list", [String::new(), String::new(), String::new(), limit.to_string()])
-        }
-        Command::List { after: Some(position), limit } => args(
-            "list",
-            [
-                write_index(position.index).into(),
-                position.score_ms.to_string(),
-                position.id.to_string(),
-                limit.to_string(),
-            ],
-        ),
-        Command::Sweep => args("sweep", []),
-        Command::Claim { limit, grace_ms } => args("claim", [limit.to_string(), grace_ms.to_string()]),
-        Command::GetSynced => args("get_synced", []),
-        Command::SetSynced { judged, version } => {
-            args("set_synced", [judged.map(|judged| judged.to_string()).unwrap_or_default(), version.to_string()])
-        }
+    }
+
+    fn flag(&mut self, flag: bool) -> &mut Self {
+        self.one(u8::from(flag))
     }
 }
 
-fn args<const N: usize>(name: &str, arguments: [String; N]) -> Vec<String> {
-    std::iter::once(name.to_owned()).chain(arguments).collect()
-}
-
-fn write_lines(lines: &Lines) -> String {
-    let mut text = String::with_capacity(lines.len() * 24);
-    for line in lines.iter() {
-        let tab = if text.is_empty() { "" } else { "\t" };
-        // Writing to a String cannot fail.
+fn write_lines(text: &mut String, lines: &Lines) {
+    for (number, line) in lines.iter().enumerate() {
+        let tab = if number > 0 { "\t" } else { "" };
         let _ = write!(text, "{tab}{}\t{}", line.sku, line.quantity);
     }
-    text
 }
 
-fn write_skus(skus: &[Sku]) -> String {
-    skus.iter().map(Sku::as_str).collect::<Vec<_>>().join("\t")
+fn write_skus(text: &mut String, skus: &[Sku]) {
+    for (number, sku) in skus.iter().enumerate() {
+        let tab = if number > 0 { "\t" } else { "" };
+        let _ = write!(text, "{tab}{sku}");
+    }
 }
 
-fn write_rows(rows: &Rows) -> String {
-    rows.iter().map(|(sku, row)| format!("{sku}\t{}", write_row(row.as_ref()))).collect::<Vec<_>>().join("\t")
+fn write_rows(text: &mut String, rows: &Rows) {
+    for (number, (sku, row)) in rows.iter().enumerate() {
+        let tab = if number > 0 { "\t" } else { "" };
+        let _ = write!(text, "{tab}{sku}\t");
+        write_row(text, row.as_ref());
+    }
 }
 
-fn write_row(row: Option<&StockRow>) -> String {
-    row.map_or_else(String::new, |row| {
-        format!("{} {} {} {}", row.version, row.on_hand, row.floor, u8::from(row.retired))
-    })
+fn write_row(text: &mut String, row: Option<&StockRow>) {
+    if let Some(StockRow { version, on_hand, floor, retired }) = row {
+        let _ = write!(text, "{version} {on_hand} {floor} {}", u8::from(*retired));
+    }
 }
 
-fn write_held(held: &Held) -> String {
-    format!("{} {}", held.units, held.changes)
-}
-
-fn write_fingerprint(fingerprint: Option<Fingerprint>) -> String {
-    fingerprint.map(|fingerprint| fingerprint.to_string()).unwrap_or_default()
-}
-
-fn write_flag(flag: bool) -> String {
-    u8::from(flag).to_string()
-}
-
-fn write_outcome(outcome: Outcome) -> &'static str {
+fn word_of(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Confirmed => "CONFIRMED",
         Outcome::Cancelled => "CANCELLED",
@@ -112,7 +137,7 @@ fn write_outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-fn write_index(index: Index) -> &'static str {
+fn name_of(index: Index) -> &'static str {
     match index {
         Index::Deadlines => "deadlines",
         Index::Unsettled => "unsettled",
