@@ -200,7 +200,8 @@ impl Service {
         while reclaims < RECLAIMS_MAX && fills < FILLS_MAX {
             match self.apply(location, &command).await? {
                 Reply::Missing(skus) => {
-                    self.fill(location, &skus).await?;
+                    // It is rare, and would make every future that takes stock a large one.
+                    Box::pin(self.fill(location, &skus)).await?;
                     fills += 1;
                 }
                 Reply::More => reclaims += 1,

@@ -40,7 +40,7 @@ impl Service {
             }
             Ok(Reply::Accepted(reservation)) => return Ok(reservation),
             Ok(Reply::Short(shortages)) => {
-                let word = self.reject(place, location, &id, &shortages).await?;
+                let word = Box::pin(self.reject(place, location, &id, &shortages)).await?;
                 return answer(Some(word), wanted, Refusal::Rejected(id, shortages));
             }
             Ok(Reply::NotFound) => Refusal::ReservationNotFound(id.clone()),
@@ -56,7 +56,7 @@ impl Service {
             Err(Error::Refused(refusal)) => refusal,
             Err(error) => return Err(error),
         };
-        answer(self.final_word(location, &id).await?, wanted, refusal)
+        answer(Box::pin(self.final_word(location, &id)).await?, wanted, refusal)
     }
 
     /// Step (b) for a reservation that is confirming.

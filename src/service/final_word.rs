@@ -88,14 +88,15 @@ impl Service {
     pub(super) async fn known(&self, location: &Location, reservation: Reservation) -> Result<Reservation, Error> {
         match reservation.state {
             State::Held | State::Confirmed | State::Rejected => Ok(reservation),
-            State::Expired => Ok(self.final_word(location, &reservation.id).await?.unwrap_or(reservation)),
+            // What follows is rare, and would make the future of every call a large one.
+            State::Expired => Ok(Box::pin(self.final_word(location, &reservation.id)).await?.unwrap_or(reservation)),
             // A cancel whose settlement is still on its way could be forgotten, so it is settled before anybody is told.
-            State::Cancelled => match self.final_word(location, &reservation.id).await? {
+            State::Cancelled => match Box::pin(self.final_word(location, &reservation.id)).await? {
                 Some(word) => Ok(word),
-                None => self.settle_cancel(self.ledger.place(location)?, location, reservation.id).await,
+                None => Box::pin(self.settle_cancel(self.ledger.place(location)?, location, reservation.id)).await,
             },
             // "Not known to be durable" is true as well when the ledger does not answer.
-            State::Confirming => match self.final_word(location, &reservation.id).await {
+            State::Confirming => match Box::pin(self.final_word(location, &reservation.id)).await {
                 Ok(Some(word)) => Ok(word),
                 Ok(None) | Err(_) => Ok(reservation),
             },

@@ -109,7 +109,7 @@ pub(super) async fn check(client: &Client) -> Result<Vec<String>, HoldsError> {
             )));
         }
         Some(policy) if policy != "noeviction" => warnings.push(format!(
-            "maxmemory-policy is {policy}: when Redis is full it forgets reservations that have ended, and a Reserve that arrives after its Cancel holds stock until its deadline"
+            "maxmemory-policy is {policy}: when Redis is full it may forget cancels in locations that never held anything"
         )),
         Some(_) => {}
         None => warnings.push(
