@@ -5,7 +5,7 @@
 //!
 //! Promises, for every command:
 //! - It is atomic. It either refuses and changes nothing, or does all it says. Reclaiming overdue holds on the way is no change: they counted
-//!   for nothing since their deadline. A call does so once, and only when they are in the way.
+//!   for nothing since their deadline. A call does so once: for `Stock`, for `Sweep`, and where they are in the way.
 //! - A hold counts until `expire_ms`, exclusive, by the store's own clock.
 //! - `held` of a sku is the sum of its lines in live reservations, changed together with them.
 //! - A register is a last-writer-wins copy of a ledger row: only a newer version replaces it.
@@ -160,15 +160,26 @@ impl Command {
         matches!(self, Command::Reserve { .. })
     }
 
-    /// How many lines or rows it brings along.
+    /// About how many lines, rows or records the store has to look at for it.
     fn lines(&self) -> usize {
+        /// What a hold that is given back may have: nobody knows before.
+        const LINES_OF_A_HOLD: usize = 8;
         match self {
             Command::Reserve { lines, .. } => lines.len(),
             Command::Begin { lines, .. } => lines.as_ref().map_or(0, Lines::len),
             Command::Settle { settlement, rows } => settlement.lines.len() + rows.len(),
             Command::Push { rows } => rows.len(),
             Command::Stock { skus } | Command::Counters { skus } => skus.len(),
-            _ => 0,
+            Command::Cancel { .. } => LINES_OF_A_HOLD,
+            Command::List { limit, .. } | Command::Claim { limit, .. } => limit * LINES_OF_A_HOLD,
+            Command::Skus { .. } => SKUS_PAGE,
+            Command::Sweep => RECLAIM_LINES_MAX + FORGET_MAX,
+            Command::Extend { .. }
+            | Command::ReplaceRegister { .. }
+            | Command::ReplaceHeld { .. }
+            | Command::Get { .. }
+            | Command::GetSynced
+            | Command::SetSynced { .. } => 1,
         }
     }
 }
@@ -292,6 +303,9 @@ pub const RECLAIM_LINES_MAX: usize = 200;
 
 /// Once a call has forgotten so many reservations, it begins with no further entry of them. An entry has what ended in one call.
 pub const FORGET_MAX: usize = 200;
+
+/// About how many skus a page of [`Command::Skus`] has.
+pub const SKUS_PAGE: usize = 500;
 
 /// A store of holds. See the module for what every implementation promises.
 #[async_trait]

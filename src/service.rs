@@ -1,6 +1,6 @@
 //! The use cases: one file each. They carry the protocol between the holds' store and the ledger, and know neither gRPC nor SQL nor Lua.
 //!
-//! A use case is never dropped by its caller: `grpc` runs each to its end. A crash may cut it at any await point; what it leaves
+//! A use case of several steps is not dropped by its caller: `grpc` runs it to its end. A crash may cut it at any await point; what it leaves
 //! half done is finished by `recover`, with the same code.
 
 mod cancel;

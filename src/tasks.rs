@@ -23,7 +23,7 @@ const RECONCILED_AT_ONCE: usize = 1;
 /// How often each task runs.
 #[derive(Clone, Debug)]
 pub struct TasksConfig {
-    /// Reclaiming overdue holds of idle locations; Reserve reclaims those in its way by itself.
+    /// Reclaiming overdue holds (Reserve reclaims those in its way by itself), and forgetting what ended long ago.
     pub sweep_every: Duration,
     /// Looking for reservations to recover.
     pub recover_every: Duration,

@@ -7,6 +7,7 @@
 //! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.
 //! - A call that failed is an error for all whose commands were in it. What that means for each is the same as if he had been alone: every command may be repeated.
 //!   Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
+//! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
 //! - Commands that were asked for together stay together, in one call.
 
 use std::collections::{HashMap, VecDeque};
@@ -27,7 +28,7 @@ const BATCH_COMMANDS_MAX: usize = 128;
 /// The most lines of a call, likewise.
 const BATCH_LINES_MAX: usize = 1000;
 
-/// The most callers that wait in one location; more are refused. They are bounded already by how many calls may run.
+/// The most callers that wait in one location; more are refused.
 const WAITING_MAX: usize = 16 * 1024;
 
 /// Shares the calls to a store.
@@ -76,6 +77,9 @@ impl BatchedHolds {
     fn enqueue(&self, location: &Location, caller: Caller) -> Result<(), HoldsError> {
         let mut waiting = self.waiting.lock();
         if let Some(callers) = waiting.get_mut(location) {
+            if callers.len() >= WAITING_MAX {
+                callers.retain(|caller| !caller.has_gone());
+            }
             if callers.len() >= WAITING_MAX {
                 return Err(HoldsError::Overloaded);
             }
@@ -170,7 +174,20 @@ impl Calls {
                     Box::pin(self.answer(spared)).await;
                 }
             }
-            Err(error) => batch.into_iter().for_each(|caller| caller.tell(Err(error.clone()))),
+            Err(error) => {
+                batch.into_iter().for_each(|caller| caller.tell(Err(error.clone())));
+                if matches!(error, HoldsError::OutcomeUnknown(_)) {
+                    self.refuse_all();
+                }
+            }
+        }
+    }
+
+    /// The store does not answer. Whoever waited for it as long would only wait again for as long: he is told at once, and what he asked for is never sent.
+    fn refuse_all(&self) {
+        let waiting = self.waiting.lock().get_mut(&self.location).map(std::mem::take);
+        for caller in waiting.into_iter().flatten() {
+            caller.tell(Err(HoldsError::Unavailable("the call before was not answered".into())));
         }
     }
 

@@ -19,7 +19,7 @@ use self::connection::{PEER_TIMEOUT, error_of};
 use self::request::Arguments;
 use self::silence::Silences;
 use super::embedded::Clock;
-use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply};
+use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, SKUS_PAGE};
 use crate::domain::Location;
 use crate::domain::stock::UNITS_MAX;
 
@@ -59,8 +59,8 @@ struct Script {
 impl Script {
     fn new(shebang: &str) -> Self {
         let text = format!(
-            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX = \
-             {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}\n{}",
+            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX, SKUS_PAGE = \
+             {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}, {SKUS_PAGE}\n{}",
             include_str!("redis/holds.lua")
         );
         Self { digest: fred::util::sha1_hash(&text), text }

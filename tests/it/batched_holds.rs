@@ -165,7 +165,7 @@ async fn a_call_is_bounded_and_what_was_asked_together_stays_together() {
         sizes.push(test.call().await.split(' ').count());
         test.let_go();
     }
-    assert_eq!(sizes, [128, 1, 300, 11, 2], "commands, and a thousand lines");
+    assert_eq!(sizes, [128, 1, 300, 10, 3], "commands, and a thousand lines");
     assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
 }
 
@@ -221,6 +221,23 @@ async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
 }
 
 #[tokio::test]
+async fn nobody_waits_through_the_timeouts_of_others() {
+    let mut test = Test::start(Fate::Fails(HoldsError::OutcomeUnknown("of the test".into())));
+    let first = test.ask(vec![hold("1")]).await;
+    assert_eq!(test.call().await, "1");
+    let others = join_all(["2", "3"].map(|name| test.ask(vec![get(name)]))).await;
+    test.let_go();
+    assert!(matches!(first.await.expect("ends"), Err(HoldsError::OutcomeUnknown(_))));
+    for other in others {
+        assert!(matches!(other.await.expect("ends"), Err(HoldsError::Unavailable(_))));
+    }
+    let last = test.ask(vec![get("4")]).await;
+    assert_eq!(test.call().await, "4", "those were never sent");
+    test.let_go();
+    assert!(last.await.expect("ends").is_err());
+}
+
+#[tokio::test]
 async fn a_full_store_refuses_only_those_who_take_memory() {
     let mut test = Test::start(Fate::Full);
     let (takes, frees) = (vec![get("1"), hold("2")], vec![cancel("3")]);
@@ -240,20 +257,24 @@ async fn what_is_corrupt_fails_alone() {
     test.stock(&[("a", 10), ("b", 10)]).await;
     let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
     let key = |name: &str| format!("{}:{{test}}:{name}", test.redis_prefix.as_deref().expect("Redis"));
-    // The first cannot be read by the script, the second not by the service.
-    run::<i64>(&client, "HSET", &[&key("records"), "1", "with", "2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1"])
-        .await;
+    // The first two cannot be read by the script, the third not by the service.
+    for (name, record) in
+        [("1", "with"), ("4", "1\tHELD\t\t9\t\t\t\ta\t1"), ("2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1")]
+    {
+        run::<i64>(&client, "HSET", &[&key("records"), name, record]).await;
+    }
     run::<i64>(&client, "HSET", &[&key("stock"), "b", "nonsense"]).await;
     let ask = |command: Command| test.apply(command);
     let asked = join_all([
         ask(hold("before")),
         ask(cancel("1")),
         ask(get("2")),
+        ask(get("4")),
         ask(reserve("3", &[("a", 1), ("b", 1)])),
         ask(hold("after")),
     ]);
     let replies = asked.await;
     let corrupt: Vec<_> = replies.iter().map(|reply| matches!(reply, Reply::Corrupt(_))).collect();
-    assert_eq!(corrupt, [false, true, true, true, false], "{replies:?}");
+    assert_eq!(corrupt, [false, true, true, true, true, false], "{replies:?}");
     assert_eq!(test.held_available("a").await.0, 2);
 }

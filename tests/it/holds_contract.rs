@@ -202,21 +202,50 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
     assert_eq!(holds.state("waits").await, None);
 }
 
-async fn a_location_that_never_held_anything_is_forgotten_as_a_whole(holds: TestHolds) {
+async fn a_location_without_stock_is_forgotten_as_a_whole(holds: TestHolds) {
     let Some(prefix) = &holds.redis_prefix else { return };
     let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
     let is_kept = async |name: &str| -> bool {
         run_redis::<i64>(&client, "PTTL", &[&format!("{prefix}:{{test}}:{name}")]).await == -1
     };
     holds.apply(cancel("1")).await;
-    assert!(is_kept("records").await, "its settlement may be missing");
+    assert!(!is_kept("records").await && !is_kept("unsettled").await);
     holds.apply(settle("1", Cancelled, &[], &[])).await;
-    assert!(!is_kept("records").await && !is_kept("ended").await);
+    holds.apply(cancel("2")).await;
+    assert!(!is_kept("records").await && !is_kept("ended").await && !is_kept("unsettled").await);
     holds.stock(&[("a", 2)]).await;
-    holds.apply(reserve("2", &[("a", 2)])).await;
-    assert!(is_kept("records").await && is_kept("ended").await);
-    holds.apply(settle("1", Cancelled, &[], &[])).await;
-    assert!(is_kept("records").await && is_kept("ended").await);
+    for command in [cancel("3"), settle("3", Cancelled, &[], &[]), reserve("4", &[("a", 2)])] {
+        assert!(is_kept("records").await && is_kept("ended").await && is_kept("unsettled").await);
+        holds.apply(command).await;
+    }
+}
+
+async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
+    holds.stock(&[("a", 9)]).await;
+    holds.apply(reserve("confirmed", &[("a", 1)])).await;
+    for _ in 0..3 {
+        holds.apply(cancel("cancelled")).await;
+        holds.apply(settle("cancelled", Cancelled, &[], &[])).await;
+        holds.apply(settle("confirmed", Confirmed, &[("a", 1)], &[("a", 8)])).await;
+    }
+    if let Some(prefix) = &holds.redis_prefix {
+        let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
+        let entries: Vec<String> =
+            run_redis(&client, "LRANGE", &[&format!("{prefix}:{{test}}:ended"), "0", "-1"]).await;
+        assert_eq!(entries, ["cancelled", "confirmed"].map(|name| format!("{START_MS}\t{name}")));
+    }
+}
+
+async fn what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten(holds: TestHolds) {
+    let hour = 3_600_000;
+    holds.stock(&[("a", 9)]).await;
+    holds.at(30 * hour);
+    holds.apply(settle("early", Cancelled, &[], &[])).await;
+    holds.at(0);
+    holds.apply(settle("late", Cancelled, &[], &[])).await;
+    holds.at(hour);
+    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    assert_eq!(holds.state("late").await, None);
 }
 
 async fn confirming_a_part_releases_the_rest_at_once(holds: TestHolds) {
@@ -553,7 +582,9 @@ contract! {
     extending_never_shortens_and_is_capped,
     an_expired_reservation_can_take_its_stock_again,
     what_has_ended_is_forgotten_after_the_retention_time,
-    a_location_that_never_held_anything_is_forgotten_as_a_whole,
+    a_location_without_stock_is_forgotten_as_a_whole,
+    telling_the_same_end_again_leaves_nothing_behind,
+    what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten,
     confirming_a_part_releases_the_rest_at_once,
     all_lines_or_none_and_every_short_one_is_named,
     floors_and_retired_skus_count,

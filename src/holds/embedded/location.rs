@@ -231,6 +231,14 @@ impl Call<'_> {
             self.hold(&record.lines, -1);
         }
         let mut ended = settlement.into_reservation();
+        if let Some(record) = &record
+            && (record.state, record.end_ms) == (ended.state, ended.end_ms)
+            && (ended.state != State::Confirmed
+                || (record.reserved, record.confirmed) == (ended.reserved, ended.confirmed))
+            && self.holds.unsettled.score(&ended.id).is_none()
+        {
+            return Reply::Accepted(record.clone());
+        }
         if let Some(record) = record {
             ended.create_ms = record.create_ms;
             ended.expire_ms = record.expire_ms;
@@ -409,9 +417,11 @@ impl Call<'_> {
 
     /// Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
     fn forget(&mut self) -> bool {
-        let is_over = |since_ms: u64, call: &Self| since_ms + call.retention_ms <= call.now_ms;
+        let (now_ms, retention_ms) = (self.now_ms, self.retention_ms);
+        let is_over = |since_ms: u64| since_ms + retention_ms <= now_ms;
         let mut looked = 0;
-        while self.holds.ended.front().is_some_and(|(time_ms, _)| is_over(*time_ms, self)) {
+        // One from the future, before the clock went back, must not hold up those behind it.
+        while self.holds.ended.front().is_some_and(|(time_ms, _)| *time_ms > now_ms || is_over(*time_ms)) {
             if looked >= FORGET_MAX {
                 return true;
             }
@@ -423,7 +433,7 @@ impl Call<'_> {
                     // It is entered again when it ends again, or is settled.
                     continue;
                 }
-                if is_over(record.end_ms.unwrap_or(0), self) {
+                if is_over(record.end_ms.unwrap_or(0)) {
                     self.holds.records.remove(&id);
                 } else {
                     self.ended.push(id);

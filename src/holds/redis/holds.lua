@@ -1,6 +1,6 @@
 -- The holds of one location in Redis: what `embedded/location.rs` specifies, command by command, with the same names.
 --
--- Rust puts a shebang line and the constants UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX and FORGET_MAX in front of this text.
+-- Rust puts a shebang line and the constants UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX and SKUS_PAGE in front of this text.
 --
 -- KEYS  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
 -- ARGV  now in Unix ms (empty: this server's clock), retention in ms, then any number of commands: a name and a fixed number of arguments.
@@ -13,7 +13,8 @@
 local STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED = unpack(KEYS)
 local RETENTION_MS = tonumber(ARGV[2])
 
-local call, match, gmatch, format, concat = redis.call, string.match, string.gmatch, string.format, table.concat
+local call, concat = redis.call, table.concat
+local find, match, gmatch, gsub, format = string.find, string.match, string.gmatch, string.gsub, string.format
 
 local now = tonumber(ARGV[1])
 if not now then
@@ -38,9 +39,15 @@ end
 -- ms after its creation, which may be before it where the clock went back.
 local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t([^\t]*)\t([^\t]*)\t(.*)$'
 
+local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
+
+local function are_lines(lines)
+  return lines == '' or find(lines, '^[^\t]+\t%d+$') or gsub(lines .. '\t', '[^\t]+\t%d+\t', '') == ''
+end
+
 local function parse_record(raw)
   local state, create, ttl, ended, reserved, confirmed, lines = match(raw, RECORD_FORM)
-  if state then
+  if state and KNOWN_STATES[state] and (state ~= 'HELD' or ttl ~= '' and create ~= '') and are_lines(lines) then
     return { raw = raw, state = state, create = create, ttl = ttl, ended = ended, reserved = reserved, confirmed = confirmed, lines = lines }
   end
 end
@@ -67,6 +74,12 @@ local function pack_held(counter)
   return text(counter.units) .. ' ' .. text(counter.changes)
 end
 
+local function split(names)
+  local list = {}
+  for name in gmatch(names, '[^\t]+') do list[#list + 1] = name end
+  return list
+end
+
 -- Both `sku quantity sku quantity ...` and `sku row sku row ...`, an empty row where the ledger has none, as a list of the skus and one of what
 -- stands behind them. Many commands of a call have the same.
 local pairs_seen = {}
@@ -91,7 +104,7 @@ local records, registers, held = {}, {}, {}
 
 -- What is to be written: names of the above, and by id the new score in an index, false to leave it.
 local new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
-local newly_ended = {}
+local newly_ended, wrote_records = {}, nil
 
 -- Lua has a bound on how many arguments one call may have.
 local AT_ONCE = 4000
@@ -179,30 +192,26 @@ end
 
 -- Writes what has changed, for those who look at an index.
 local function flush()
-  write_hash(RECORDS, new_records, records)
-  write_hash(STOCK, new_registers, registers)
-  if next(new_held) then
-    for sku in pairs(new_held) do held[sku].raw = pack_held(held[sku]) end
-    -- The first hold of a location: from now on it is swept, and not forgotten as a whole.
-    if call('EXISTS', HELD) == 0 then
-      call('PERSIST', RECORDS)
-      call('PERSIST', ENDED)
-    end
-    write_hash(HELD, new_held, held)
-  end
+  -- The indexes first: an entry too many does no harm should a key turn out to be something else, for the record decides.
   write_index(DEADLINES, new_deadlines)
   write_index(UNSETTLED, new_unsettled)
+  if next(new_registers) and call('EXISTS', STOCK) == 0 then
+    for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PERSIST', key) end
+  end
+  wrote_records = wrote_records or next(new_records)
+  write_hash(RECORDS, new_records, records)
+  write_hash(STOCK, new_registers, registers)
+  for sku in pairs(new_held) do held[sku].raw = pack_held(held[sku]) end
+  write_hash(HELD, new_held, held)
 end
 
--- Ends the call. What has ended in it waits in one entry to be forgotten. A location that never held anything may be one that nobody knows, and that
--- nobody sweeps.
+-- Ends the call. What has ended in it waits in one entry to be forgotten. A location without stock may be one that nobody knows, and that nobody sweeps: it is
+-- forgotten as a whole when it was not touched for the retention time, unless it gets its first register before.
 local function finish_call()
+  if #newly_ended > 0 then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
   flush()
-  if #newly_ended == 0 then return end
-  call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t'))
-  if call('EXISTS', HELD, UNSETTLED) == 0 then
-    call('PEXPIRE', RECORDS, RETENTION_MS)
-    call('PEXPIRE', ENDED, RETENTION_MS)
+  if wrote_records and call('EXISTS', STOCK, HELD) == 0 then
+    for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PEXPIRE', key, RETENTION_MS) end
   end
 end
 
@@ -229,6 +238,11 @@ local function hold(lines, sign)
     counter.changes = counter.changes + 1
     new_held[sku] = true
   end
+end
+
+local function is_unsettled(id)
+  if new_unsettled[id] ~= nil then return new_unsettled[id] end
+  return call('ZSCORE', UNSETTLED, id)
 end
 
 local function leave_index(id, state)
@@ -295,12 +309,12 @@ local function reclaim()
     looked = looked + 1
     local id = ids[looked]
     local r = found[id]
-    if r and is_overdue(r) then
+    if not r or not is_overdue(r) then
+      new_deadlines[id] = false
+    elseif pcall(read_held, (pairs_of(r.lines))) then
       lines = lines + #pairs_of(r.lines)
       holds = holds + 1
       expire(id, r)
-    else
-      new_deadlines[id] = false
     end
   end
   reclaimed, overdue_remain = holds, looked < #ids
@@ -309,23 +323,22 @@ end
 
 -- Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
 local function forget()
-  flush()
   local looked = 0
   while true do
     local time, entry = match(call('LINDEX', ENDED, 0) or '', '^(%d+)\t(.*)$')
-    if not time or time + RETENTION_MS > now then return false end
+    -- One from the future, before the clock went back, must not hold up those behind it.
+    if not time or tonumber(time) <= now and time + RETENTION_MS > now then return false end
     if looked >= FORGET_MAX then return true end
     call('LPOP', ENDED)
-    local ids = {}
-    for id in gmatch(entry, '[^\t]+') do ids[#ids + 1] = id end
+    local ids = split(entry)
     looked = looked + #ids
     local found = records_of(ids)
     for _, id in ipairs(ids) do
       local r = found[id]
-      local awaits_another = not r or is_live(r) or r.state == 'CANCELLED' and call('ZSCORE', UNSETTLED, id)
+      local awaits_another = not r or is_live(r) or r.state == 'CANCELLED' and is_unsettled(id)
       if awaits_another then
         -- It is entered again when it ends again, or is settled.
-      elseif tonumber(r.ended) + RETENTION_MS > now then
+      elseif r.ended ~= '' and r.ended + RETENTION_MS > now then
         newly_ended[#newly_ended + 1] = id
       else
         records[id] = false
@@ -526,6 +539,8 @@ function commands.settle(id, state, reserved, confirmed, time_ms, lines, rows)
   if live then read_held(pairs_of(r.lines)) end
 
   push(rows)
+  local is_told = r and r.state == state and r.ended == time_ms and not (state == 'CANCELLED' and is_unsettled(id))
+  if is_told and (state ~= 'CONFIRMED' or r.reserved == reserved and r.confirmed == confirmed) then return 'accepted\t' .. r.raw end
   if live then hold(r.lines, -1) end
   r = r or { create = '', ttl = '', reserved = reserved, confirmed = confirmed, lines = lines }
   if state == 'CONFIRMED' then r.reserved, r.confirmed, r.lines = reserved, confirmed, lines end
@@ -555,12 +570,6 @@ function commands.replace_held(sku, judged, units)
   return 'pushed\t1'
 end
 
-local function split(names)
-  local list = {}
-  for name in gmatch(names, '[^\t]+') do list[#list + 1] = name end
-  return list
-end
-
 local function counters(kind, skus)
   local reply = { kind }
   read_registers(skus)
@@ -587,7 +596,7 @@ end
 function commands.skus(cursor)
   flush()
   local name, from = match(cursor, '^(%a+) (%d+)$')
-  local page = call('HSCAN', name == 'held' and HELD or STOCK, from or 0, 'COUNT', 500)
+  local page = call('HSCAN', name == 'held' and HELD or STOCK, from or 0, 'COUNT', SKUS_PAGE)
   local following = (name or 'stock') .. ' ' .. page[1]
   if page[1] == '0' then following = name == 'held' and '' or 'held 0' end
   local reply = { 'skus', following }
