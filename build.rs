@@ -16,6 +16,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out_dir.join("stockhold.v1.bin"), descriptors.encode_to_vec())?;
     // The codec is ours so that bytes which do not parse are answered as the caller's mistake; tonic calls that INTERNAL.
-    tonic_prost_build::configure().codec_path("crate::grpc::codec::Codec").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::grpc::codec::Codec")
+        // A server that has only a part of the contract, as those that the benchmark compares with, says so for the rest.
+        .generate_default_stubs(true)
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -69,8 +69,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let (health, health_server) = Health::follow(service.clone()).await;
 
     let calls = Calls::new(&config.calls);
-    let routes = grpc::routes(&service, health_server).map_err(AppError::Reflection)?;
     let stop = CancellationToken::new();
+    let routes = grpc::routes(&service, health_server, &calls, &stop).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(routes, calls.clone(), listener, config.connections_max, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {

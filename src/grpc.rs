@@ -2,6 +2,7 @@
 //! answers and refusals back; it decides nothing about stock.
 
 mod answer;
+mod ask;
 pub mod calls;
 mod checked;
 pub mod codec;
@@ -10,8 +11,11 @@ mod fields;
 pub mod fuzzing;
 pub mod health;
 pub mod incoming;
+mod many;
 mod page_token;
+mod request_id;
 mod reservations;
+mod session;
 mod status;
 mod stock;
 
@@ -59,10 +63,13 @@ const STREAMS_MAX: u32 = 1024;
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
+/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`. Sessions are asked to end
+/// from `stop` on.
 pub fn routes(
     service: &Arc<Service>,
     health: HealthServer<Answers>,
+    calls: &Calls,
+    stop: &CancellationToken,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -71,7 +78,8 @@ pub fn routes(
             // So that grpcurl can print the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let reservations = ReservationServiceServer::new(Reservations(service.clone()));
+    let reservations = Reservations { service: service.clone(), calls: calls.clone(), stop: stop.clone() };
+    let reservations = ReservationServiceServer::new(reservations);
     let stock = StockServiceServer::new(Stock(service.clone()));
     Ok(Routes::new(reservations.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))

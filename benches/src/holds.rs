@@ -7,7 +7,7 @@ use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::InfoKind;
 use futures::future::try_join_all;
-use stockhold::grpc::v1;
+use stockhold_client::v1;
 use stockhold_servers::patience::within;
 use tonic::Status;
 
@@ -44,7 +44,7 @@ async fn hold(callers: &mut [Caller], lines: usize, holds: usize) -> Result<usiz
         for _ in 0..each {
             let lines = (0..lines).map(|number| v1::Line { sku: sku(number), quantity: 1 }).collect();
             let request = v1::ReserveRequest { location: location(0), reservation_id: new_id(), lines, ttl: None };
-            caller.reserve(request).await?;
+            caller.reserve(vec![request]).await.into_iter().collect::<Result<(), _>>()?;
         }
         Ok::<_, Status>(())
     });

@@ -19,6 +19,7 @@ use crate::figures::{Figures, Measured, add_latencies, latencies};
 use crate::meter::Meter;
 use crate::peer::SHORT;
 use crate::way::Caller;
+use crate::workload::Cart;
 
 /// Connections of an open load: enough for all that a system which falls behind leaves under way.
 const OPEN_CALLERS: usize = 8000;
@@ -83,41 +84,52 @@ impl Notes {
         Self { from, until, load, tally: Mutex::new(tally) }
     }
 
-    /// Notes the answer to a step of an operation, and tells whether it is a yes. What goes wrong counts at any time.
-    pub(crate) fn note(&self, step: Step, operation: Instant, begin: Instant, answer: Result<(), Status>) -> bool {
+    /// Notes the answers to a step of operations, and keeps those that got a yes. What goes wrong counts at any time.
+    pub(crate) fn note(
+        &self,
+        step: Step,
+        meant: Instant,
+        begin: Instant,
+        operations: &mut Vec<Cart>,
+        answers: Vec<Result<(), Status>>,
+    ) {
         let now = Instant::now();
         let counts = self.is_measured(now);
-        let mut tally = self.tally();
-        if answer.is_ok() && matches!(step, Step::Confirm) {
-            tally.confirmed_ever += 1;
-        }
-        match &answer {
-            Err(status) if !(self.load.workload.may_be_refused() && is_short(status)) => {
-                *tally.errors.entry(describe(step, status)).or_default() += 1;
-                return false;
-            }
-            _ if !counts => {}
-            Ok(()) => tally.done[step as usize] += 1,
-            Err(_) => {
-                tally.refused += 1;
-                tally.operations += 1;
-            }
-        }
         let is_timed = match self.load.pace {
             Pace::Closed { .. } => counts,
-            Pace::Open { .. } => self.is_measured(operation),
+            Pace::Open { .. } => self.is_measured(meant),
         };
-        if is_timed {
-            let took_ns = now.saturating_duration_since(begin).as_nanos() as u64;
-            tally.latencies[step as usize].saturating_record(took_ns);
-        }
-        answer.is_ok()
+        let took_ns = now.saturating_duration_since(begin).as_nanos() as u64;
+        let mut tally = self.tally();
+        let mut answers = answers.into_iter();
+        operations.retain(|_| {
+            let answer = answers.next().unwrap_or_else(|| Err(Status::internal("too few answers")));
+            if answer.is_ok() && matches!(step, Step::Confirm) {
+                tally.confirmed_ever += 1;
+            }
+            match &answer {
+                Err(status) if !(self.load.workload.may_be_refused() && is_short(status)) => {
+                    *tally.errors.entry(describe(step, status)).or_default() += 1;
+                    return false;
+                }
+                _ if !counts => {}
+                Ok(()) => tally.done[step as usize] += 1,
+                Err(_) => {
+                    tally.refused += 1;
+                    tally.operations += 1;
+                }
+            }
+            if is_timed {
+                tally.latencies[step as usize].saturating_record(took_ns);
+            }
+            answer.is_ok()
+        });
     }
 
-    /// Notes that a whole operation succeeded.
-    pub(crate) fn finished(&self) {
+    /// Notes that whole operations succeeded.
+    pub(crate) fn finished(&self, operations: u64) {
         if self.is_measured(Instant::now()) {
-            self.tally().operations += 1;
+            self.tally().operations += operations;
         }
     }
 
@@ -185,7 +197,7 @@ async fn closed(load: Load, ends: Vec<Caller>, notes: &Arc<Notes>) {
         let notes = notes.clone();
         callers.spawn(async move {
             while Instant::now() < notes.until {
-                load.workload.once(&mut end, load.shape, Instant::now(), &notes).await;
+                load.workload.once(&mut end, load, Instant::now(), &notes).await;
             }
         });
     }
@@ -210,7 +222,7 @@ async fn open(load: Load, ends: Vec<Caller>, per_second: u32, begin: Instant, no
     for end in ends.iter().cycle() {
         let Some(meant) = due.recv().await else { break };
         let (mut end, notes) = (end.clone(), notes.clone());
-        operations.spawn(async move { load.workload.once(&mut end, load.shape, meant, &notes).await });
+        operations.spawn(async move { load.workload.once(&mut end, load, meant, &notes).await });
     }
     join(operations, notes).await;
 }

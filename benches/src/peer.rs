@@ -128,48 +128,11 @@ impl<P: Peer> ReservationService for Shop<P> {
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Result<Response<v1::CancelResponse>, Status> {
         self.0.cancel(request.into_inner()).await.map(Response::new)
     }
-
-    async fn extend(&self, _: Request<v1::ExtendRequest>) -> Result<Response<v1::ExtendResponse>, Status> {
-        Err(absent())
-    }
-
-    async fn get_reservation(
-        &self,
-        _: Request<v1::GetReservationRequest>,
-    ) -> Result<Response<v1::GetReservationResponse>, Status> {
-        Err(absent())
-    }
-
-    async fn list_reservations(
-        &self,
-        _: Request<v1::ListReservationsRequest>,
-    ) -> Result<Response<v1::ListReservationsResponse>, Status> {
-        Err(absent())
-    }
 }
 
 #[tonic::async_trait]
 impl<P: Peer> StockService for Shop<P> {
     async fn set_stock(&self, request: Request<v1::SetStockRequest>) -> Result<Response<v1::SetStockResponse>, Status> {
         self.0.set_stock(request.into_inner()).await.map(|()| Response::new(v1::SetStockResponse::default()))
-    }
-
-    async fn adjust_stock(
-        &self,
-        _: Request<v1::AdjustStockRequest>,
-    ) -> Result<Response<v1::AdjustStockResponse>, Status> {
-        Err(absent())
-    }
-
-    async fn get_stock(&self, _: Request<v1::GetStockRequest>) -> Result<Response<v1::GetStockResponse>, Status> {
-        Err(absent())
-    }
-
-    async fn list_stock(&self, _: Request<v1::ListStockRequest>) -> Result<Response<v1::ListStockResponse>, Status> {
-        Err(absent())
-    }
-
-    async fn reconcile(&self, _: Request<v1::ReconcileRequest>) -> Result<Response<v1::ReconcileResponse>, Status> {
-        Err(absent())
     }
 }

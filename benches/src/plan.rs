@@ -15,6 +15,9 @@ pub(crate) const CATALOGUE: Shape = Shape { locations: 1, skus: 1000 };
 /// In flight where systems are compared.
 pub(crate) const CROWD: usize = 256;
 
+/// In flight where callers share a stream.
+pub(crate) const SWARM: usize = 1024;
+
 /// The most that are in flight.
 pub(crate) const THRONG: usize = 4096;
 
@@ -22,10 +25,10 @@ pub(crate) const THRONG: usize = 4096;
 pub(crate) const BATCH: usize = 128;
 
 /// Redis works on one while others are on their way.
-const CALLS: usize = 4;
+pub(crate) const CALLS: usize = 4;
 
 /// Group commits at a time, as the service does with its default pool.
-const COMMITTERS: usize = 2;
+pub(crate) const COMMITTERS: usize = 2;
 
 /// Orders a second that every system can take.
 const OPEN_SLOW_PER_S: u32 = 100;
@@ -41,6 +44,7 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
     } else {
         (&[1, 16, 64, CROWD, 1024], &[1, 16, 64, CROWD, 1024, THRONG])
     };
+    let shared: &[usize] = if is_quick { &[CROWD, SWARM] } else { &[1, 64, CROWD, SWARM, THRONG] };
     let locations = Shape { locations: if is_quick { 100 } else { 1000 }, skus: 1 };
     let holds = if is_quick { 25_600 } else { 102_400 };
     let mut cells = Vec::new();
@@ -58,6 +62,10 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
         for peer in peers {
             cells.extend(few.iter().map(|callers| closed(peer, workload, HOT, *callers)));
         }
+    }
+    for workload in [Workload::Reserve, Workload::Order] {
+        cells.extend(shared.iter().map(|callers| together(workload, Way::Session, *callers)));
+        cells.push(together(workload, Way::Many(BATCH), CROWD / BATCH));
     }
     cells.push(closed(System::Service, Workload::Order, CATALOGUE, CROWD));
     cells.push(closed(System::Service, Workload::Order, locations, CROWD));
@@ -79,9 +87,14 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
     cells
 }
 
-/// Callers who wait for their answers.
+/// Callers who wait for their answers, one call each.
 pub(crate) fn closed(system: System, workload: Workload, shape: Shape, callers: usize) -> Cell {
     Cell::Load { system, load: Load { workload, shape, way: Way::Unary, pace: Pace::Closed { callers } } }
+}
+
+/// The same of the service over another way than a call each.
+pub(crate) fn together(workload: Workload, way: Way, callers: usize) -> Cell {
+    Cell::Load { system: System::Service, load: Load { workload, shape: HOT, way, pace: Pace::Closed { callers } } }
 }
 
 fn open(system: System, per_second: u32) -> Cell {

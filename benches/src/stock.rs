@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use stockhold::grpc::v1;
-use stockhold::grpc::v1::stock_service_client::StockServiceClient;
+use stockhold_client::v1;
+use stockhold_client::v1::stock_service_client::StockServiceClient;
 use tonic::Request;
 
 use crate::cell::Shape;

@@ -1,9 +1,11 @@
 //! What shall come out: a table of targets, each a formula over medians of the same run, so that the machine cancels out where it can.
 
+use crate::ceiling::redis::Script;
 use crate::cell::Cell;
-use crate::plan::{CROWD, HOT, THRONG, closed};
+use crate::plan::{BATCH, CALLS, COMMITTERS, CROWD, HOT, SWARM, THRONG, closed, together};
 use crate::results::Results;
 use crate::system::System;
+use crate::way::Way;
 use crate::workload::Workload;
 use Bound::{AtLeast, AtMost};
 
@@ -68,6 +70,41 @@ pub(crate) const TARGETS: &[Target] = &[
         },
     },
     Target {
+        name: "orders of 256 callers of the client",
+        formula: "orders/s on one hot sku through the batching client, 256 callers",
+        bound: AtLeast(30_000.0),
+        value: |results| shared_per_s(results, CROWD),
+    },
+    Target {
+        name: "256 callers of the client against unary",
+        formula: "orders/s on one hot sku through the batching client / those of one call each, 256 callers",
+        bound: AtLeast(1.8),
+        value: |results| ratio(shared_per_s(results, CROWD), orders_per_s(results, System::Service)),
+    },
+    Target {
+        name: "orders of 1,024 callers of the client",
+        formula: "orders/s on one hot sku through the batching client, 1,024 callers",
+        bound: AtLeast(50_000.0),
+        value: |results| shared_per_s(results, SWARM),
+    },
+    Target {
+        name: "1,024 callers of the client against unary",
+        formula: "orders/s on one hot sku through the batching client, 1,024 callers, / those of one call each, 256 callers",
+        bound: AtLeast(2.8),
+        value: |results| ratio(shared_per_s(results, SWARM), orders_per_s(results, System::Service)),
+    },
+    Target {
+        name: "the client against the ceiling of the stores",
+        formula: "orders/s on one hot sku through the batching client, 1,024 callers, / those of the slower store alone",
+        bound: AtLeast(0.6),
+        value: |results| {
+            let order = Cell::RedisScript { script: Script::Order, orders: BATCH, calls: CALLS };
+            let commit = Cell::GroupCommit { orders: BATCH, workers: COMMITTERS };
+            let [redis, mysql] = [order, commit].map(|cell| results.median(&cell, "confirmed_per_s"));
+            ratio(shared_per_s(results, SWARM), Some(redis?.min(mysql?)))
+        },
+    },
+    Target {
         name: "a lone Reserve",
         formula: "reserve p50 / (empty RPC p50 + one Redis round trip p50), one caller",
         bound: AtMost(1.3),
@@ -125,6 +162,11 @@ impl Bound {
 
 fn service(workload: Workload, callers: usize) -> Cell {
     closed(System::Service, workload, HOT, callers)
+}
+
+/// Orders of callers who share the client.
+fn shared_per_s(results: &Results, callers: usize) -> Option<f64> {
+    results.median(&together(Workload::Order, Way::Session, callers), "confirmed_per_s")
 }
 
 fn orders_per_s(results: &Results, system: System) -> Option<f64> {

@@ -1,13 +1,15 @@
-//! How requests travel: one call each. Ways that carry many at once get a variant here and in [`Caller`], and nothing else changes.
+//! How requests travel. Another way gets a variant here and in [`Caller`], and nothing else changes.
 
 use std::fmt;
 
-use stockhold::grpc::v1;
-use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
+use stockhold_client::Client;
+use stockhold_client::v1;
+use stockhold_client::v1::outcome::Outcome;
+use stockhold_client::v1::reservation_service_client::ReservationServiceClient;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// Fewer than a server allows on one connection, so that no call waits for another.
+/// Fewer than a server allows on one connection, so that no call waits for another; and as many as may be unanswered in one session.
 const STREAMS_EACH: usize = 1000;
 
 /// A way.
@@ -15,25 +17,41 @@ const STREAMS_EACH: usize = 1000;
 pub(crate) enum Way {
     /// One call an operation.
     Unary,
+    /// Callers share the session of the batching client.
+    Session,
+    /// Each caller has so many operations at a time, in one call for each step.
+    Many(usize),
 }
 
-/// One end of a way, which a caller uses for one operation after the other.
+/// One end of a way, which a caller uses for one operation, or one group of them, after the other.
 #[derive(Clone)]
 pub(crate) enum Caller {
     Unary(ReservationServiceClient<Channel>),
+    Session(Client),
+    Many(ReservationServiceClient<Channel>),
 }
 
 impl Way {
     /// Connects to a server on this port as often as so many callers need, and gives each its end.
     pub(crate) async fn open(self, port: u16, callers: usize) -> Result<Vec<Caller>, tonic::transport::Error> {
-        let mut channels = Vec::new();
+        let mut ends = Vec::new();
         for _ in 0..callers.div_ceil(STREAMS_EACH) {
-            channels.push(connect(port).await?);
+            let channel = connect(port).await?;
+            ends.push(match self {
+                Self::Unary => Caller::Unary(ReservationServiceClient::new(channel)),
+                Self::Session => Caller::Session(Client::new(channel)),
+                Self::Many(_) => Caller::Many(ReservationServiceClient::new(channel)),
+            });
         }
-        let ends = channels.into_iter().cycle().take(callers);
-        Ok(match self {
-            Self::Unary => ends.map(|channel| Caller::Unary(ReservationServiceClient::new(channel))).collect(),
-        })
+        Ok(ends.into_iter().cycle().take(callers).collect())
+    }
+
+    /// Operations of one caller at a time.
+    pub(crate) fn group(self) -> usize {
+        match self {
+            Self::Unary | Self::Session => 1,
+            Self::Many(group) => group,
+        }
     }
 }
 
@@ -41,36 +59,64 @@ pub(crate) async fn connect(port: u16) -> Result<Channel, tonic::transport::Erro
     Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?.connect().await
 }
 
+/// An answer to each request of a group, in their order.
+type Answers = Vec<Result<(), Status>>;
+
+/// The same call by every way. One by one where a way knows no other: there is one in a group then.
+macro_rules! call {
+    ($name:ident, $request:ty $(, $many:ident, $many_request:ident)?) => {
+        pub(crate) async fn $name(&mut self, requests: Vec<$request>) -> Answers {
+            let mut answers = Vec::with_capacity(requests.len());
+            match self {
+                $(Self::Many(client) => {
+                    let count = requests.len();
+                    let answer = client.$many(v1::$many_request { requests }).await;
+                    return outcomes(count, answer.map(|answer| answer.into_inner().outcomes));
+                })?
+                Self::Session(client) => {
+                    for request in requests {
+                        answers.push(client.$name(request).await.map(drop));
+                    }
+                }
+                #[allow(unreachable_patterns, reason = "only where many can be asked for at once")]
+                Self::Unary(client) | Self::Many(client) => {
+                    for request in requests {
+                        answers.push(client.$name(request).await.map(drop));
+                    }
+                }
+            }
+            answers
+        }
+    };
+}
+
 impl Caller {
-    pub(crate) async fn reserve(&mut self, request: v1::ReserveRequest) -> Result<(), Status> {
-        match self {
-            Self::Unary(client) => client.reserve(request).await.map(drop),
-        }
-    }
+    call!(reserve, v1::ReserveRequest, reserve_many, ReserveManyRequest);
+    call!(confirm, v1::ConfirmRequest, confirm_many, ConfirmManyRequest);
+    call!(cancel, v1::CancelRequest, cancel_many, CancelManyRequest);
+    call!(extend, v1::ExtendRequest);
+}
 
-    pub(crate) async fn confirm(&mut self, request: v1::ConfirmRequest) -> Result<(), Status> {
-        match self {
-            Self::Unary(client) => client.confirm(request).await.map(drop),
-        }
-    }
-
-    pub(crate) async fn extend(&mut self, request: v1::ExtendRequest) -> Result<(), Status> {
-        match self {
-            Self::Unary(client) => client.extend(request).await.map(drop),
-        }
-    }
-
-    pub(crate) async fn cancel(&mut self, request: v1::CancelRequest) -> Result<(), Status> {
-        match self {
-            Self::Unary(client) => client.cancel(request).await.map(drop),
-        }
-    }
+/// What became of each request of a call that carried so many.
+fn outcomes(count: usize, answer: Result<Vec<v1::Outcome>, Status>) -> Answers {
+    let outcomes = match answer {
+        Ok(outcomes) => outcomes,
+        Err(status) => return vec![Err(status); count],
+    };
+    let outcome = |outcome: v1::Outcome| match outcome.outcome {
+        Some(Outcome::Reservation(_)) => Ok(()),
+        Some(Outcome::Error(error)) => Err(Status::new(error.code.into(), error.message)),
+        None => Err(Status::internal("an outcome without an outcome")),
+    };
+    outcomes.into_iter().map(outcome).collect()
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unary => "unary",
-        })
+        match self {
+            Self::Unary => f.write_str("unary"),
+            Self::Session => f.write_str("session"),
+            Self::Many(group) => write!(f, "many({group})"),
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-use stockhold::grpc::v1;
+use stockhold_client::v1;
 
-use crate::cell::Shape;
+use crate::cell::{Load, Shape};
 use crate::load::{Notes, Step};
 use crate::way::Caller;
 
@@ -55,8 +55,31 @@ impl Workload {
         on_hand * shape.locations as i64
     }
 
-    /// One operation. Its latency counts from `meant`.
-    pub(crate) async fn once(self, caller: &mut Caller, shape: Shape, meant: Instant, notes: &Notes) {
+    /// As many operations as travel together. Their latency counts from `meant`.
+    pub(crate) async fn once(self, caller: &mut Caller, load: Load, meant: Instant, notes: &Notes) {
+        let reserves: Vec<_> = (0..load.way.group()).map(|_| self.reserve(load.shape)).collect();
+        let mut carts: Vec<_> = reserves.iter().map(Cart::of).collect();
+        notes.note(Step::Reserve, meant, meant, &mut carts, caller.reserve(reserves).await);
+        match self {
+            Self::Reserve | Self::SoldOut => {}
+            Self::Order | Self::MixedSale => {
+                let confirms = carts.iter().map(Cart::confirm).collect();
+                let begin = Instant::now();
+                notes.note(Step::Confirm, meant, begin, &mut carts, caller.confirm(confirms).await);
+            }
+            Self::Cart => {
+                let extends = carts.iter().map(Cart::extend).collect();
+                let begin = Instant::now();
+                notes.note(Step::Extend, meant, begin, &mut carts, caller.extend(extends).await);
+                let cancels = carts.iter().map(Cart::cancel).collect();
+                let begin = Instant::now();
+                notes.note(Step::Cancel, meant, begin, &mut carts, caller.cancel(cancels).await);
+            }
+        }
+        notes.finished(carts.len() as u64);
+    }
+
+    fn reserve(self, shape: Shape) -> v1::ReserveRequest {
         let location = location(fastrand::usize(0..shape.locations));
         let is_refused = match self {
             Self::SoldOut => true,
@@ -64,37 +87,37 @@ impl Workload {
             Self::Reserve | Self::Order | Self::Cart => false,
         };
         let sku = if is_refused { GONE.to_owned() } else { sku(fastrand::usize(0..shape.skus)) };
-        let id = new_id();
-        let (lines, reserve_id) = (vec![v1::Line { sku, quantity: 1 }], id.clone());
-        let reserve = v1::ReserveRequest { location: location.clone(), reservation_id: reserve_id, lines, ttl: None };
-        let reserved = notes.note(Step::Reserve, meant, meant, caller.reserve(reserve).await);
-        let done = match self {
-            _ if !reserved => false,
-            Self::Reserve | Self::SoldOut => true,
-            Self::Order | Self::MixedSale => {
-                let confirm = v1::ConfirmRequest { location, reservation_id: id, ..Default::default() };
-                let begin = Instant::now();
-                notes.note(Step::Confirm, meant, begin, caller.confirm(confirm).await)
-            }
-            Self::Cart => {
-                let expire_time = Some((SystemTime::now() + EXTENSION).into());
-                let (location_again, id_again) = (location.clone(), id.clone());
-                let extend = v1::ExtendRequest {
-                    location: location_again,
-                    reservation_id: id_again,
-                    expire_time,
-                    ..Default::default()
-                };
-                let begin = Instant::now();
-                let extended = notes.note(Step::Extend, meant, begin, caller.extend(extend).await);
-                let cancel = v1::CancelRequest { location, reservation_id: id };
-                let begin = Instant::now();
-                extended && notes.note(Step::Cancel, meant, begin, caller.cancel(cancel).await)
-            }
-        };
-        if done {
-            notes.finished();
-        }
+        let lines = vec![v1::Line { sku, quantity: 1 }];
+        v1::ReserveRequest { location, reservation_id: new_id(), lines, ttl: None }
+    }
+}
+
+/// An operation that has not failed so far.
+pub(crate) struct Cart {
+    location: String,
+    id: String,
+}
+
+impl Cart {
+    fn of(reserve: &v1::ReserveRequest) -> Self {
+        Self { location: reserve.location.clone(), id: reserve.reservation_id.clone() }
+    }
+
+    fn confirm(&self) -> v1::ConfirmRequest {
+        let Self { location, id } = self;
+        v1::ConfirmRequest { location: location.clone(), reservation_id: id.clone(), ..Default::default() }
+    }
+
+    fn extend(&self) -> v1::ExtendRequest {
+        let Self { location, id } = self;
+        let expire_time = Some((SystemTime::now() + EXTENSION).into());
+        let (location, reservation_id) = (location.clone(), id.clone());
+        v1::ExtendRequest { location, reservation_id, expire_time, ..Default::default() }
+    }
+
+    fn cancel(&self) -> v1::CancelRequest {
+        let Self { location, id } = self;
+        v1::CancelRequest { location: location.clone(), reservation_id: id.clone() }
     }
 }
 

@@ -6,10 +6,11 @@
 //! - Every answer carries a request id, and every error has the form of the table in `status`.
 //! - Each failure is logged once, with its causes, under the request id.
 //!
+//! A Session is a stream, and no call: the requests that it carries are.
+//!
 //! Health and reflection are exempt: they touch no store, must answer under load, and stream.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,31 +18,27 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::Instrument;
-use uuid::Uuid;
 
+use super::request_id::RequestId;
 use super::{MESSAGE_BYTES_MAX, status};
-use crate::telemetry::chain;
-
-/// Names a call in the logs of both sides.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The longest request id that is taken from a caller, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// A message stands behind a flag and its length.
 const FRAME_BYTES: usize = 5;
 
 /// How long a caller may take to send a request whose headers have arrived. Meanwhile it has a place, and others do not.
 const READ_MAX: Duration = Duration::from_secs(2);
+
+/// The stream that carries calls. It is none itself: each of its requests is, and goes through [`Calls::one_of_many`].
+const SESSION: &str = "/stockhold.v1.ReservationService/Session";
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
@@ -92,6 +89,44 @@ impl Calls {
         self.running.wait().await;
     }
 
+    /// One of the requests that came together in one message or on one stream: a call like any other, but for its way here.
+    pub(super) async fn one_of_many<T: Send + 'static>(
+        &self,
+        rpc: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let place = self.place()?;
+        tokio::select! {
+            biased;
+            answer = self.run(is_one_step(rpc), place, work) => answer,
+            () = tokio::time::sleep(self.deadline_max) => Err(status::deadline_exceeded()),
+        }
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        self.places.clone().try_acquire_owned().map_err(|_| status::overloaded())
+    }
+
+    /// Keeps the place until the work has ended. One step ends with whoever waits for it, several go on without him.
+    async fn run<T: Send + 'static>(
+        &self,
+        is_one_step: bool,
+        place: OwnedSemaphorePermit,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let work = work.map(|answer| {
+            drop(place);
+            answer
+        });
+        let answer = if is_one_step {
+            self.running.track_future(AssertUnwindSafe(work).catch_unwind()).await.ok()
+        } else {
+            self.running.spawn(work.in_current_span()).await.ok()
+        };
+        // Only a panic is no answer, and the panic hook has logged it in the span of the call.
+        answer.ok_or_else(status::panicked)
+    }
+
     fn deadline(&self, path: &str, headers: &HeaderMap) -> Sleep {
         let asked = headers.get("grpc-timeout").and_then(|timeout| grpc_timeout(timeout.to_str().ok()?));
         let max = if path == UNBOUNDED { Duration::MAX } else { self.deadline_max };
@@ -127,7 +162,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if EXEMPT.iter().any(|exempt| path.starts_with(exempt)) {
             return self.inner.call(request).boxed();
@@ -138,9 +173,14 @@ where
         let id = RequestId::of(request.headers());
         // Of the highest level, so that an error has its request id whatever levels are logged.
         let span = tracing::error_span!("call", rpc = path, request_id = id.as_str());
+        if path == SESSION {
+            request.extensions_mut().insert(id.clone());
+            return answer(inner, request, id).instrument(span).map(Ok).boxed();
+        }
         // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
         // later, so that this one wins.
         let deadline = self.calls.deadline(path, request.headers());
+        request.extensions_mut().insert(id.clone());
         guard(inner, self.calls.clone(), request, id, deadline).instrument(span).map(Ok).boxed()
     }
 }
@@ -150,33 +190,25 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
-    let Ok(place) = calls.places.clone().try_acquire_owned() else {
-        return id.refuse(&status::overloaded());
-    };
-    let answer = async {
+    let work = async {
+        let place = calls.place()?;
         let request = match tokio::time::timeout(READ_MAX, read(request)).await {
-            Ok(Ok(request)) => request,
-            Ok(Err(status)) => return id.refuse(&status),
-            Err(_) => return id.refuse(&status::deadline_exceeded()),
+            Ok(request) => request?,
+            Err(_) => return Err(status::deadline_exceeded()),
         };
-        let is_one_step = ONE_STEP.contains(&request.uri().path());
-        let work = run(inner, request, id.clone()).map(|response| {
-            drop(place);
-            response
-        });
-        let answer = if is_one_step {
-            calls.running.track_future(AssertUnwindSafe(work).catch_unwind()).await.ok()
-        } else {
-            calls.running.spawn(work.in_current_span()).await.ok()
-        };
-        // Only a panic gets here, and the panic hook has logged it in the span of the call.
-        answer.unwrap_or_else(|| id.refuse(&status::panicked()))
+        let is_one_step = is_one_step(request.uri().path());
+        calls.run(is_one_step, place, answer(inner, request, id.clone())).await
     };
-    tokio::select! {
+    let answer = tokio::select! {
         biased;
-        answer = answer => answer,
-        () = deadline => id.refuse(&status::deadline_exceeded()),
-    }
+        answer = work => answer,
+        () = deadline => Err(status::deadline_exceeded()),
+    };
+    answer.unwrap_or_else(|failure| id.refuse(&failure))
+}
+
+fn is_one_step(rpc: &str) -> bool {
+    ONE_STEP.contains(&rpc)
 }
 
 /// Reads the whole request, so that what begins afterwards needs nothing from the caller.
@@ -189,7 +221,7 @@ async fn read(request: Request<Body>) -> Result<Request<Body>, Status> {
     }
 }
 
-async fn run<S>(mut inner: S, request: Request<Body>, id: RequestId) -> Response<Body>
+async fn answer<S>(mut inner: S, request: Request<Body>, id: RequestId) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -203,50 +235,8 @@ where
         return id.refuse(&failure);
     }
     tracing::debug!(elapsed_us = begun.elapsed().as_micros(), "answered");
-    response.headers_mut().insert(REQUEST_ID, id.0);
+    id.name(&mut response);
     response
-}
-
-/// The id of one call: the caller's, if he sent one that is fit to be logged, else a new one.
-#[derive(Clone)]
-struct RequestId(HeaderValue);
-
-impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
-        let fit = |id: &&HeaderValue| {
-            (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-        };
-        match headers.get(REQUEST_ID).filter(fit) {
-            Some(id) => Self(id.clone()),
-            None => Self(new_request_id()),
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-
-    /// The answer to a call that failed, which is logged here and nowhere else.
-    fn refuse(&self, failure: &Status) -> Response<Body> {
-        let status = status::complete(failure, self.as_str());
-        let (code, answer) = (status.code(), status.message());
-        let cause = failure.source().map(chain);
-        match code {
-            Code::Internal => tracing::error!(?code, answer, cause, "failed"),
-            Code::Unavailable => tracing::warn!(?code, answer, cause, "failed"),
-            _ => tracing::debug!(?code, answer, cause, "refused"),
-        }
-        let mut response = status.into_http();
-        response.headers_mut().insert(REQUEST_ID, self.0.clone());
-        response
-    }
-}
-
-/// Sortable by time, so that the log of a moment is found by it.
-fn new_request_id() -> HeaderValue {
-    let mut buffer = Uuid::encode_buffer();
-    let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// Reads the `grpc-timeout` header: up to eight digits and a unit. As tonic does, what is malformed counts as absent.

@@ -15,6 +15,16 @@ pub(super) const CHANGES_MAX: usize = 100;
 /// The most skus in one GetStock.
 pub(super) const SKUS_MAX: usize = 1000;
 
+/// The most requests in one ReserveMany, ConfirmMany or CancelMany.
+const REQUESTS_MAX: usize = 1000;
+
+/// The number of `requests`.
+pub(super) fn many(requests: usize) -> Result<(), Error> {
+    let mut fields = Fields::default();
+    let counted = fields.count("requests", requests, REQUESTS_MAX);
+    fields.all_or_refuse(|| counted)
+}
+
 pub(super) fn reserve(
     request: &v1::ReserveRequest,
     limits: &Limits,

@@ -131,9 +131,14 @@ impl Fields {
         if text.is_empty() { Some(None) } else { self.take("sku", Sku::parse(text)).map(Some) }
     }
 
+    /// How many items a field has.
+    pub(super) fn count(&mut self, field: &str, count: usize, count_max: usize) -> Option<()> {
+        self.take(field, some_at_most(count, count_max))
+    }
+
     /// Sorted, each once.
     pub(super) fn skus(&mut self, skus: &[String], count_max: usize) -> Option<Vec<Sku>> {
-        self.take("skus", some_at_most(skus.len(), count_max))?;
+        self.count("skus", skus.len(), count_max)?;
         let skus: Vec<_> = (0..)
             .zip(skus)
             .map(|(index, sku): (usize, _)| self.take(format!("skus[{index}]"), Sku::parse(sku)))
@@ -152,7 +157,7 @@ impl Fields {
         name: impl Fn(&I) -> &str,
         part: impl Fn(&mut Self, &str, Option<Sku>, &I) -> Option<T>,
     ) -> Option<Vec<T>> {
-        self.take(field, some_at_most(items.len(), count_max))?;
+        self.count(field, items.len(), count_max)?;
         let mut seen = BTreeSet::new();
         let mut parts = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {

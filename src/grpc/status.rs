@@ -7,15 +7,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message;
+use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::{
     BadRequest, ErrorDetail, ErrorInfo, FieldViolation, PreconditionFailure, PreconditionViolation, RequestInfo,
-    ResourceInfo, RetryInfo, StatusExt,
+    ResourceInfo, RetryInfo, StatusExt, pb,
 };
 
 use super::MESSAGE_BYTES_MAX;
 use crate::domain::refusal::VersionMismatch;
-use crate::domain::{Refusal, ReservationId, Shortage, Sku};
+use crate::domain::{self, Refusal, ReservationId, Shortage, Sku};
 use crate::service::{Cause, Error};
 
 /// The domain of every `ErrorInfo`.
@@ -194,6 +196,12 @@ pub(super) fn unreadable(why: &str) -> Status {
     malformed(format!("the request could not be read: {why}"))
 }
 
+/// A field that must be there is not.
+pub(super) fn required(field: &str) -> Status {
+    let violation = domain::FieldViolation { field: field.to_owned(), description: "is required".to_owned() };
+    refused(Refusal::InvalidFields(vec![violation])).into()
+}
+
 /// The request has more bytes than any legal one.
 pub(super) fn too_large() -> Status {
     malformed(format!("the request has more than {MESSAGE_BYTES_MAX} bytes"))
@@ -207,7 +215,7 @@ fn malformed(message: String) -> Status {
 /// Gives an error its request id, and the errors that tonic makes by itself the form of the table. Those are about the bytes of
 /// the request: what the handlers answer has a reason already.
 pub(super) fn complete(status: &Status, request_id: &str) -> Status {
-    let adopted = status.get_details_error_info().is_none().then(|| match status.code() {
+    let adopted = status.details().is_empty().then(|| match status.code() {
         Code::Unimplemented if status.message().is_empty() => unimplemented("there is no such method"),
         Code::Unimplemented => unimplemented(status.message()),
         Code::OutOfRange => too_large(),
@@ -215,9 +223,12 @@ pub(super) fn complete(status: &Status, request_id: &str) -> Status {
         _ => panicked(),
     });
     let status = adopted.as_ref().unwrap_or(status);
-    let mut details = status.get_error_details_vec();
-    details.push(RequestInfo::new(request_id, "").into());
-    Status::with_error_details_vec(status.code(), status.message(), details)
+    // Details are an encoded google.rpc.Status; what is appended to its bytes is read as further details.
+    let mut details = status.details().to_vec();
+    let request = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
+    let request = Any { type_url: RequestInfo::TYPE_URL.to_owned(), value: request.encode_to_vec() };
+    details.extend(pb::Status { details: vec![request], ..pb::Status::default() }.encode_to_vec());
+    Status::with_details(status.code(), status.message(), details.into())
 }
 
 fn unimplemented(message: &str) -> Status {

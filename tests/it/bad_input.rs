@@ -112,7 +112,7 @@ impl Site {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let (_, health) = Health::follow(service.clone()).await;
-        let routes = routes(&service, health).expect("routes");
+        let routes = routes(&service, health, &calls, &stop).expect("routes");
         let server = tokio::spawn(serve(routes, calls.clone(), listener, 10, stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;
@@ -123,8 +123,8 @@ impl Site {
     async fn ask(&mut self, case: &Case) {
         let answer = timeout(BOUND, self.wire.call(case)).await.expect("an answer");
         let (name, may_change) = match answer {
-            Ok(message) => {
-                case.read_answer(message);
+            Ok(body) => {
+                case.read_answer(body);
                 ("OK".to_owned(), true)
             }
             Err(status) => {

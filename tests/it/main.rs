@@ -13,6 +13,7 @@ mod holds_contract;
 mod instances;
 mod ledger_contract;
 mod lua_specification;
+mod many;
 mod process;
 mod protocol;
 mod readme;

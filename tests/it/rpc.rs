@@ -23,15 +23,15 @@ use crate::support::server::{Instance, TestService};
 const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService"];
 
 /// A service over servers of its own, and a caller.
-struct Site {
-    caller: Caller,
-    service: TestService,
+pub(crate) struct Site {
+    pub(crate) caller: Caller,
+    pub(crate) service: TestService,
     redis: PrivateRedis,
-    database: TestDatabase,
+    pub(crate) database: TestDatabase,
 }
 
 impl Site {
-    async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         let (redis, database) = (PrivateRedis::start(&[]).await, database::mysql().await);
         let instance = Instance::with_stores(&redis.url, "stockhold", &database.url);
         let service = arguments.iter().fold(instance, |instance, argument| instance.arg(argument)).start();
@@ -39,7 +39,7 @@ impl Site {
         Self { caller, service, redis, database }
     }
 
-    async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.service.address())).expect("an address");
         endpoint.connect().await.expect("connects")
     }
@@ -48,13 +48,13 @@ impl Site {
         HealthClient::new(self.channel().await)
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         drop(self.service);
         self.database.remove().await;
     }
 }
 
-fn is(code: Code, reason: &str) -> (Code, String) {
+pub(crate) fn is(code: Code, reason: &str) -> (Code, String) {
     (code, reason.to_owned())
 }
 
@@ -269,7 +269,7 @@ async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed()
 }
 
 /// Locks the row of sku `a`, so that a confirm of it waits until the transaction ends.
-async fn lock_row(database: &TestDatabase) -> sea_orm::DatabaseTransaction {
+pub(crate) async fn lock_row(database: &TestDatabase) -> sea_orm::DatabaseTransaction {
     let transaction = database.connect().await.begin().await.expect("begins");
     let lock = "SELECT * FROM stock WHERE location = 'default' AND sku = 'a' FOR UPDATE";
     transaction.execute_unprepared(lock).await.expect("locks");
@@ -387,7 +387,7 @@ async fn every_call_has_a_request_id_the_callers_own_if_it_sends_one() {
 }
 
 /// Sends bytes as they are.
-struct RawCodec;
+pub(crate) struct RawCodec;
 
 impl Codec for RawCodec {
     type Encode = Vec<u8>;

@@ -74,8 +74,8 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let server =
-        tokio::spawn(serve(routes(&service, health_server).expect("routes"), calls, listener, 10, stop.clone()));
+    let routes = routes(&service, health_server, &calls, &stop).expect("routes");
+    let server = tokio::spawn(serve(routes, calls, listener, 10, stop.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;
     let mut client = HealthClient::new(channel.expect("connects"));

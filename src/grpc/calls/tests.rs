@@ -1,8 +1,10 @@
 use std::pin::pin;
 
+use http::HeaderValue;
 use tokio::sync::Notify;
 use tonic_types::StatusExt;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::*;
 

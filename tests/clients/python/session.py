@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 
 import grpc
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 from grpc_tools import protoc
@@ -215,6 +215,26 @@ def run(channel):
     check("AdjustStock again changes nothing", [item.on_hand for item in ask(stock.AdjustStock, change).items], [25])
     report = ask(stock.Reconcile, s.ReconcileRequest(location=location, validate_only=True))
     check("the stores agree", report.finding_count, 0)
+
+    # Many at once: in one call, then on one stream. Stock is short on purpose.
+    requests = [reserve(f"many-{number}", line("sku-a", 9)) for number in range(3)]
+    outcomes = ask(reservations.ReserveMany, r.ReserveManyRequest(requests=requests)).outcomes
+    kinds = sorted(outcome.WhichOneof("outcome") for outcome in outcomes)
+    check("ReserveMany", kinds, ["error", "reservation", "reservation"])
+    error = next(outcome.error for outcome in outcomes if outcome.HasField("error"))
+    info = error_details_pb2.ErrorInfo()
+    # An Error is a google.rpc.Status by its fields.
+    status = status_pb2.Status.FromString(error.SerializeToString())
+    check("an outcome has the details of an error", [d.Unpack(info) for d in status.details].count(True), 1)
+    check("it has a reason", info.reason, "INSUFFICIENT_STOCK")
+    held = [outcome.reservation.reservation_id for outcome in outcomes if outcome.HasField("reservation")]
+    asked = [r.SessionRequest(id=id, confirm=confirm(held[id])) for id in (0, 1)]
+    asked.append(r.SessionRequest(id=2, get_reservation=get("order-1")))
+    asked.append(r.SessionRequest(id=3, cancel=r.CancelRequest(location=location, reservation_id="order-1")))
+    answers = {answer.id: answer.outcome for answer in reservations.Session(iter(asked), timeout=CALL_SECONDS_MAX)}
+    ends = {id: state(answers[id]) for id in (0, 1, 2)}
+    check("Session", ends, dict.fromkeys((0, 1, 2), "CONFIRMED"))
+    check("a refusal in a Session", answers[3].error.code, grpc.StatusCode.FAILED_PRECONDITION.value[0])
 
     # Tools of some years ago ask for the descriptors under the old name.
     services = set(ProtoReflectionDescriptorDatabase(channel).get_services())

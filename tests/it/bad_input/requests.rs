@@ -16,19 +16,26 @@ use stockhold::grpc::{MESSAGE_BYTES_MAX, v1};
 use crate::support::holds::START_MS;
 
 /// Every RPC of both services.
-pub(super) const RPCS: [&str; 11] = [
+pub(super) const RPCS: [&str; 15] = [
     "ReservationService/Reserve",
     "ReservationService/Confirm",
     "ReservationService/Cancel",
     "ReservationService/Extend",
     "ReservationService/GetReservation",
     "ReservationService/ListReservations",
+    "ReservationService/ReserveMany",
+    "ReservationService/ConfirmMany",
+    "ReservationService/CancelMany",
+    "ReservationService/Session",
     "StockService/SetStock",
     "StockService/AdjustStock",
     "StockService/GetStock",
     "StockService/ListStock",
     "StockService/Reconcile",
 ];
+
+/// A flag and a length stand before a message.
+const FRAME_BYTES: usize = 5;
 
 /// Those that change nothing even when they are answered OK. Reconcile is one of them as long as there is nothing to repair.
 const READS: [&str; 5] = [
@@ -139,8 +146,20 @@ impl Case {
         }
     }
 
-    /// Fails unless the answer is a message of this RPC.
-    pub(super) fn read_answer(&self, message: Bytes) {
+    /// Fails unless the answer is a message of this RPC; a session has any number of them.
+    pub(super) fn read_answer(&self, mut body: Bytes) {
+        let mut messages = 0;
+        while !body.is_empty() {
+            assert_eq!(body[0], 0, "it is not compressed");
+            let length = u32::from_be_bytes(body[1..FRAME_BYTES].try_into().expect("four bytes"));
+            let mut frame = body.split_to(FRAME_BYTES + length as usize);
+            self.read_message(frame.split_off(FRAME_BYTES));
+            messages += 1;
+        }
+        assert!(messages == 1 || self.rpc() == "ReservationService/Session", "{messages} messages");
+    }
+
+    fn read_message(&self, message: Bytes) {
         let read = match self.rpc() {
             "ReservationService/Reserve" => v1::ReserveResponse::decode(message).map(drop),
             "ReservationService/Confirm" => v1::ConfirmResponse::decode(message).map(drop),
@@ -148,6 +167,10 @@ impl Case {
             "ReservationService/Extend" => v1::ExtendResponse::decode(message).map(drop),
             "ReservationService/GetReservation" => v1::GetReservationResponse::decode(message).map(drop),
             "ReservationService/ListReservations" => v1::ListReservationsResponse::decode(message).map(drop),
+            "ReservationService/ReserveMany" => v1::ReserveManyResponse::decode(message).map(drop),
+            "ReservationService/ConfirmMany" => v1::ConfirmManyResponse::decode(message).map(drop),
+            "ReservationService/CancelMany" => v1::CancelManyResponse::decode(message).map(drop),
+            "ReservationService/Session" => v1::SessionResponse::decode(message).map(drop),
             "StockService/SetStock" => v1::SetStockResponse::decode(message).map(drop),
             "StockService/AdjustStock" => v1::AdjustStockResponse::decode(message).map(drop),
             "StockService/GetStock" => v1::GetStockResponse::decode(message).map(drop),
@@ -205,6 +228,10 @@ fn payloads(tokens: &Tokens) -> impl Strategy<Value = Payload> + use<> {
         3 => messages("ReservationService/Extend", extend()),
         1 => messages("ReservationService/GetReservation", get_reservation()),
         2 => messages("ReservationService/ListReservations", list_reservations(tokens)),
+        1 => messages("ReservationService/ReserveMany", reserve_many()),
+        1 => messages("ReservationService/ConfirmMany", confirm_many()),
+        1 => messages("ReservationService/CancelMany", cancel_many()),
+        4 => messages("ReservationService/Session", session()),
         3 => messages("StockService/SetStock", set_stock()),
         3 => messages("StockService/AdjustStock", adjust_stock()),
         1 => messages("StockService/GetStock", get_stock()),
@@ -323,6 +350,30 @@ fn confirm() -> impl Strategy<Value = v1::ConfirmRequest> {
             late_policy,
         },
     )
+}
+
+fn reserve_many() -> impl Strategy<Value = v1::ReserveManyRequest> {
+    vec(reserve(), 0..4).prop_map(|requests| v1::ReserveManyRequest { requests })
+}
+
+fn confirm_many() -> impl Strategy<Value = v1::ConfirmManyRequest> {
+    vec(confirm(), 0..4).prop_map(|requests| v1::ConfirmManyRequest { requests })
+}
+
+fn cancel_many() -> impl Strategy<Value = v1::CancelManyRequest> {
+    vec(cancel(), 0..4).prop_map(|requests| v1::CancelManyRequest { requests })
+}
+
+fn session() -> impl Strategy<Value = v1::SessionRequest> {
+    use v1::session_request::Request;
+    let request = prop_oneof![
+        reserve().prop_map(Request::Reserve),
+        confirm().prop_map(Request::Confirm),
+        cancel().prop_map(Request::Cancel),
+        extend().prop_map(Request::Extend),
+        get_reservation().prop_map(Request::GetReservation),
+    ];
+    (any::<u64>(), option::weighted(0.9, request)).prop_map(|(id, request)| v1::SessionRequest { id, request })
 }
 
 fn extend() -> impl Strategy<Value = v1::ExtendRequest> {

@@ -15,9 +15,6 @@ use super::requests::Case;
 /// The most bytes of headers that common clients take, counted as HTTP/2 does: for each its name, its value, and 32.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
-/// A flag and a length stand before a message.
-const FRAME_BYTES: usize = 5;
-
 pub(super) struct Wire {
     calls: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
@@ -32,17 +29,17 @@ impl Wire {
         Self { calls, connection: tokio::spawn(connection) }
     }
 
-    /// The message that the service answers, or its error. Always the same connection: one that broke fails here.
+    /// The body that the service answers, or its error. Always the same connection: one that broke fails here.
     pub(super) async fn call(&mut self, case: &Case) -> Result<Bytes, Status> {
         let mut calls = self.calls.clone().ready().await.expect("the connection is usable");
         let mut request = Request::post(format!("http://localhost/{}", case.path)).body(()).expect("a request");
         *request.headers_mut() = case.headers();
-        let (answer, mut body) = calls.send_request(request, false).expect("is sent");
+        let (answer, mut sending) = calls.send_request(request, false).expect("is sent");
         // The service may have answered before it was told all.
-        let _ = body.send_data(case.body().into(), true);
+        let _ = sending.send_data(case.body().into(), true);
 
         let (head, body) = answer.await.expect("an answer").into_parts();
-        let (message, trailers) = if head.headers.contains_key("grpc-status") {
+        let (body, trailers) = if head.headers.contains_key("grpc-status") {
             (Bytes::new(), head.headers.clone())
         } else {
             read(body).await
@@ -55,7 +52,7 @@ impl Wire {
             return Err(status);
         }
         assert!(head.headers.contains_key("x-request-id"), "{head:?}");
-        Ok(message.slice(FRAME_BYTES..))
+        Ok(body)
     }
 
     /// Fails if the service broke the connection.

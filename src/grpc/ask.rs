@@ -1,0 +1,79 @@
+//! Requests about one reservation: what each asks of the service, whichever way it came.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::{answer, checked, v1};
+use crate::service::{Error, Service};
+
+/// Such a request.
+pub(super) trait Ask: Send + 'static {
+    /// The path of the call that asks for nothing else.
+    const RPC: &'static str;
+
+    /// Checks its fields, calls one use case, and says its answer in protobuf.
+    ///
+    /// It is boxed here, where it is made: what is around it would copy it, and is the smaller for it.
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>>;
+}
+
+impl Ask for v1::ReserveRequest {
+    const RPC: &'static str = "/stockhold.v1.ReservationService/Reserve";
+
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+        Box::pin(async move {
+            let (location, id, lines, ttl) = checked::reserve(&self, service.limits())?;
+            let reservation = service.reserve(&location, id, lines, ttl).await?;
+            Ok(answer::reservation(&location, reservation))
+        })
+    }
+}
+
+impl Ask for v1::ConfirmRequest {
+    const RPC: &'static str = "/stockhold.v1.ReservationService/Confirm";
+
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+        Box::pin(async move {
+            let (location, id, lines, late) = checked::confirm(&self)?;
+            let reservation = service.confirm(&location, id, lines, late).await?;
+            Ok(answer::reservation(&location, reservation))
+        })
+    }
+}
+
+impl Ask for v1::CancelRequest {
+    const RPC: &'static str = "/stockhold.v1.ReservationService/Cancel";
+
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+        Box::pin(async move {
+            let (location, id) = checked::named(&self.location, &self.reservation_id)?;
+            let reservation = service.cancel(&location, id).await?;
+            Ok(answer::reservation(&location, reservation))
+        })
+    }
+}
+
+impl Ask for v1::ExtendRequest {
+    const RPC: &'static str = "/stockhold.v1.ReservationService/Extend";
+
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+        Box::pin(async move {
+            let (location, id, expire_ms, late) = checked::extend(&self)?;
+            let reservation = service.extend(&location, id, expire_ms, late).await?;
+            Ok(answer::reservation(&location, reservation))
+        })
+    }
+}
+
+impl Ask for v1::GetReservationRequest {
+    const RPC: &'static str = "/stockhold.v1.ReservationService/GetReservation";
+
+    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+        Box::pin(async move {
+            let (location, id) = checked::named(&self.location, &self.reservation_id)?;
+            let reservation = service.get_reservation(&location, id).await?;
+            Ok(answer::reservation(&location, reservation))
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! A stream that carries many calls, each answered when it is done.
+//!
+//! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no longer read from, nothing that was
+//! begun waits for him, and what he can make the server remember is bounded.
+
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use tracing::Instrument;
+
+use super::many::Carrier;
+use super::v1::session_request::Request;
+use super::{STREAMS_MAX, status, v1};
+
+/// Requests that may be under way or answered and not yet sent: as many as calls on a connection.
+const UNANSWERED_MAX: usize = STREAMS_MAX as usize;
+
+/// How long the caller is still read from after he was told that the server is about to end.
+const GOING_AWAY: Duration = Duration::from_secs(5);
+
+type Answer = Result<v1::SessionResponse, Status>;
+
+/// Serves until the caller has closed or left, or until a while after `stop`.
+pub(super) fn open(
+    carrier: Carrier,
+    requests: Streaming<v1::SessionRequest>,
+    stop: CancellationToken,
+) -> impl Stream<Item = Answer> {
+    let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
+    tokio::spawn(serve(carrier, requests, answers, stop).in_current_span());
+    ReceiverStream::new(answered)
+}
+
+async fn serve(
+    carrier: Carrier,
+    requests: Streaming<v1::SessionRequest>,
+    answers: Sender<Answer>,
+    stop: CancellationToken,
+) {
+    let requests = Box::pin(requests.take_until(going_away(answers.clone(), stop)));
+    let with_room = stream::unfold((requests, answers.clone()), |(mut requests, answers)| async move {
+        let room = answers.clone().reserve_owned().await.ok()?;
+        let request = requests.next().await?;
+        Some(((room, request), (requests, answers)))
+    });
+    let calls = with_room.map(|(room, request)| call(&carrier, room, request)).buffer_unordered(UNANSWERED_MAX);
+    tokio::select! {
+        () = calls.for_each(|()| std::future::ready(())) => {}
+        // Who has left takes along what can be dropped.
+        () = answers.closed() => {}
+    }
+}
+
+/// Ends when the caller shall no longer be read from.
+async fn going_away(answers: Sender<Answer>, stop: CancellationToken) {
+    stop.cancelled().await;
+    // Who has left needs no word.
+    let _ = answers.send(Ok(v1::SessionResponse { going_away: true, ..Default::default() })).await;
+    tokio::time::sleep(GOING_AWAY).await;
+}
+
+async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::SessionRequest, Status>) {
+    let answer = match request {
+        Ok(v1::SessionRequest { id, request }) => {
+            let outcome = match request {
+                Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
+                Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
+                Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
+                Some(Request::Extend(request)) => carrier.outcome(id, request).await,
+                Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
+                None => carrier.refusal(id, &status::required("request")),
+            };
+            Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false })
+        }
+        // Nothing can be read after it. The stream ends with it.
+        Err(failure) => Err(carrier.id.refuse_whole(&failure)),
+    };
+    room.send(answer);
+}

@@ -1,0 +1,395 @@
+//! Many calls together: in one message, or on one stream, by hand and through the client that shares it.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use stockhold::grpc::v1;
+use stockhold::grpc::v1::outcome::Outcome;
+use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
+use stockhold::grpc::v1::session_request::Request as Asked;
+use stockhold_client::Client;
+use stockhold_client::v1 as client_v1;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt;
+
+use crate::rpc::{RawCodec, Site, is, lock_row};
+use crate::support::client::{Caller, to_lines};
+use crate::support::eventually;
+use crate::support::road::Road;
+use crate::support::server::{Instance, TestService};
+
+/// Longer than anything here takes.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// Requests of a session that may be unanswered or unread.
+const UNANSWERED_MAX: i64 = 1024;
+
+fn reserve(id: &str, lines: &[(&str, u32)]) -> v1::ReserveRequest {
+    v1::ReserveRequest { reservation_id: id.into(), lines: to_lines(lines), ..Default::default() }
+}
+
+fn confirm(id: &str) -> v1::ConfirmRequest {
+    v1::ConfirmRequest { reservation_id: id.into(), ..Default::default() }
+}
+
+fn cancel(id: &str) -> v1::CancelRequest {
+    v1::CancelRequest { reservation_id: id.into(), ..Default::default() }
+}
+
+fn get(id: &str) -> v1::GetReservationRequest {
+    v1::GetReservationRequest { reservation_id: id.into(), ..Default::default() }
+}
+
+/// A stream, used by hand.
+struct Session {
+    requests: mpsc::Sender<v1::SessionRequest>,
+    answers: Streaming<v1::SessionResponse>,
+}
+
+impl Session {
+    async fn open(channel: Channel) -> Self {
+        let (requests, unsent) = mpsc::channel(8);
+        let answers = ReservationServiceClient::new(channel).session(ReceiverStream::new(unsent)).await;
+        Self { requests, answers: answers.expect("opens").into_inner() }
+    }
+
+    async fn ask(&self, id: u64, request: Asked) {
+        self.requests.send(v1::SessionRequest { id, request: Some(request) }).await.expect("is read from");
+    }
+
+    async fn next(&mut self) -> Result<Option<v1::SessionResponse>, Status> {
+        timeout(BOUND, self.answers.message()).await.expect("an answer or the end")
+    }
+
+    async fn answer(&mut self) -> (u64, Result<v1::ReservationState, (Code, String)>) {
+        let answer = self.next().await.expect("no error").expect("not the end");
+        (answer.id, came(answer.outcome.expect("an outcome")))
+    }
+}
+
+async fn channel(service: &TestService) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{}", service.address())).expect("an address");
+    endpoint.connect().await.expect("connects")
+}
+
+fn came(outcome: v1::Outcome) -> Result<v1::ReservationState, (Code, String)> {
+    match outcome.outcome.expect("one of both") {
+        Outcome::Reservation(reservation) => Ok(reservation.state()),
+        Outcome::Error(error) => {
+            let status = status(error);
+            let reason = status.get_details_error_info().expect("a reason").reason;
+            Err((status.code(), reason))
+        }
+    }
+}
+
+fn status(error: v1::Error) -> Status {
+    let details = prost::Message::encode_to_vec(&error);
+    Status::with_details(error.code.into(), error.message, details.into())
+}
+
+fn request_id(error: v1::Error) -> String {
+    status(error).get_details_request_info().expect("a request id").request_id
+}
+
+#[tokio::test]
+async fn a_session_answers_as_calls_of_their_own_do() {
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    let mut session = Session::open(channel(&service).await).await;
+    for sku in ["by call", "in session"] {
+        caller.set(sku, 5).await;
+    }
+    // Every kind of request, each with all that can become of it here. The ids and skus of both ways differ.
+    let both = |text: &str| [format!("{text} by call"), format!("{text} in session")];
+    for (what, quantity) in [("fits", 3), ("too many", 6), ("none", 0), ("fits", 3), ("fits", 2)] {
+        let [mut one, other] = both(what).map(|id| {
+            let sku = if id.ends_with("call") { "by call" } else { "in session" };
+            reserve(&id, &[(sku, quantity)])
+        });
+        let by_call = caller.reservations.reserve(one.clone()).await.map(|answer| answer.into_inner().reservation);
+        session.ask(1, Asked::Reserve(other)).await;
+        one.lines.clear();
+        assert_eq!(session.answer().await, (1, as_called(by_call)), "Reserve {what}");
+    }
+    for id in ["fits", "unknown"] {
+        let expire_time = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+        let extend = |id| v1::ExtendRequest { reservation_id: id, expire_time, ..Default::default() };
+        let [one, other] = both(id);
+        let by_call =
+            caller.reservations.extend(extend(one.clone())).await.map(|answer| answer.into_inner().reservation);
+        session.ask(2, Asked::Extend(extend(other.clone()))).await;
+        assert_eq!(session.answer().await, (2, as_called(by_call)), "Extend {id}");
+
+        let by_call = caller.reservations.get_reservation(get(&one)).await;
+        session.ask(3, Asked::GetReservation(get(&other))).await;
+        let by_call = by_call.map(|answer| answer.into_inner().reservation);
+        assert_eq!(session.answer().await, (3, as_called(by_call)), "GetReservation {id}");
+
+        let by_call = caller.reservations.confirm(confirm(&one)).await.map(|answer| answer.into_inner().reservation);
+        session.ask(4, Asked::Confirm(confirm(&other))).await;
+        assert_eq!(session.answer().await, (4, as_called(by_call)), "Confirm {id}");
+
+        let by_call = caller.reservations.cancel(cancel(&one)).await.map(|answer| answer.into_inner().reservation);
+        session.ask(5, Asked::Cancel(cancel(&other))).await;
+        assert_eq!(session.answer().await, (5, as_called(by_call)), "Cancel {id}");
+    }
+    assert_eq!(caller.counts("by call").await, caller.counts("in session").await);
+    assert_eq!(caller.counts("in session").await, (2, 0, 2));
+
+    session.requests.send(v1::SessionRequest { id: 6, request: None }).await.expect("is read");
+    let answer = session.next().await.expect("no error").expect("not the end");
+    assert_eq!(came(answer.outcome.expect("an outcome")), Err(is(Code::InvalidArgument, "INVALID_FIELD")));
+    drop(session.requests);
+    assert_eq!(session.answers.message().await.expect("ends well"), None, "closing one side ends it");
+}
+
+fn as_called(answer: Result<Option<v1::Reservation>, Status>) -> Result<v1::ReservationState, (Code, String)> {
+    match answer {
+        Ok(reservation) => Ok(reservation.expect("a reservation").state()),
+        Err(status) => Err((status.code(), status.get_details_error_info().expect("a reason").reason)),
+    }
+}
+
+#[tokio::test]
+async fn many_are_done_one_by_one_and_answered_in_their_order() {
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 5).await;
+
+    let mut requests: Vec<_> = (0..7).map(|index| reserve(&format!("o{index}"), &[("a", 1)])).collect();
+    requests.insert(3, reserve("", &[("a", 1)]));
+    let mut call = Request::new(v1::ReserveManyRequest { requests });
+    call.metadata_mut().insert("x-request-id", "sale-1".parse().expect("a value"));
+    let outcomes = caller.reservations.reserve_many(call).await.expect("answers").into_inner().outcomes;
+    let Some(Outcome::Error(bad)) = outcomes[3].outcome.clone() else { panic!("an empty id was accepted") };
+    assert_eq!(request_id(bad), "sale-1/3");
+    let came_to: Vec<_> = outcomes.into_iter().map(came).collect();
+    assert_eq!(came_to[3], Err(is(Code::InvalidArgument, "INVALID_FIELD")));
+    let held = came_to.iter().filter(|came| **came == Ok(v1::ReservationState::Held)).count();
+    let short = came_to.iter().filter(|came| **came == Err(is(Code::FailedPrecondition, "INSUFFICIENT_STOCK"))).count();
+    assert_eq!((held, short), (5, 2));
+    // Those that are there answer to their ids, at the place of their request.
+    let ids: Vec<_> = (0..7).map(|index| format!("o{index}")).collect();
+    let places = [0, 1, 2, 4, 5, 6, 7];
+    let held: Vec<_> = ids.iter().zip(places).filter(|(_, place)| came_to[*place].is_ok()).map(|(id, _)| id).collect();
+    for id in &ids {
+        assert_eq!(caller.state(id).await.is_ok(), held.contains(&id), "{id}");
+    }
+
+    let requests = held[..2].iter().map(|id| confirm(id)).chain([confirm("unknown")]).collect();
+    let outcomes = caller.reservations.confirm_many(v1::ConfirmManyRequest { requests }).await.expect("answers");
+    let came_to: Vec<_> = outcomes.into_inner().outcomes.into_iter().map(came).collect();
+    let not_found = Err(is(Code::NotFound, "RESERVATION_NOT_FOUND"));
+    assert_eq!(came_to, [Ok(v1::ReservationState::Confirmed), Ok(v1::ReservationState::Confirmed), not_found]);
+
+    let requests = held[1..].iter().map(|id| cancel(id)).collect();
+    let outcomes = caller.reservations.cancel_many(v1::CancelManyRequest { requests }).await.expect("answers");
+    let came_to: Vec<_> = outcomes.into_inner().outcomes.into_iter().map(came).collect();
+    let confirmed = Err(is(Code::FailedPrecondition, "RESERVATION_CONFIRMED"));
+    let cancelled = || Ok(v1::ReservationState::Cancelled);
+    assert_eq!(came_to, [confirmed, cancelled(), cancelled(), cancelled()]);
+    assert_eq!(caller.counts("a").await, (3, 0, 3));
+
+    for count in [0, 1001] {
+        let requests = vec![cancel("x"); count];
+        let answer = caller.reservations.cancel_many(v1::CancelManyRequest { requests }).await;
+        assert_eq!(crate::support::client::refusal(answer), is(Code::InvalidArgument, "INVALID_FIELD"), "{count}");
+    }
+    assert_eq!(crate::support::client::refusal(caller.state("x").await), is(Code::NotFound, "RESERVATION_NOT_FOUND"));
+    let requests = (0..1000).map(|index| cancel(&format!("many {index}"))).collect();
+    let answer = caller.reservations.cancel_many(v1::CancelManyRequest { requests }).await.expect("answers");
+    assert!(answer.into_inner().outcomes.into_iter().all(|outcome| came(outcome) == cancelled()));
+}
+
+#[tokio::test]
+async fn a_request_that_waits_holds_up_no_other_and_the_bounds_are_those_of_calls() {
+    let mut site = Site::start(&["--deadline-max", "2s", "--concurrency-max", "2", "--recover-grace", "1h"]).await;
+    site.caller.set("a", 5).await;
+    for id in ["1", "2"] {
+        site.caller.reserve(id, &[("a", 1)]).await.expect("held");
+    }
+    let lock = lock_row(&site.database).await;
+    let mut session = Session::open(site.channel().await).await;
+    session.ask(1, Asked::Confirm(confirm("1"))).await;
+    session.ask(2, Asked::GetReservation(get("1"))).await;
+    assert!(matches!(session.answer().await, (2, Ok(_))), "it overtakes");
+    session.ask(3, Asked::Confirm(confirm("2"))).await;
+    session.ask(4, Asked::GetReservation(get("1"))).await;
+    assert_eq!(session.answer().await, (4, Err(is(Code::ResourceExhausted, "OVERLOADED"))), "two are under way");
+    for id in [1, 3] {
+        assert_eq!(
+            session.answer().await,
+            (id, Err(is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"))),
+            "both wait too long"
+        );
+    }
+    lock.rollback().await.expect("unlocks");
+    let mut caller = site.caller.clone();
+    eventually("both run to their end", BOUND, async || {
+        // They may have the places still.
+        caller.is("1", v1::ReservationState::Confirmed).await && caller.is("2", v1::ReservationState::Confirmed).await
+    })
+    .await;
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_confirm_runs_to_its_end_when_its_session_breaks() {
+    let mut site = Site::start(&["--recover-grace", "1h"]).await;
+    site.caller.set("a", 5).await;
+    site.caller.reserve("1", &[("a", 1)]).await.expect("held");
+    let lock = lock_row(&site.database).await;
+    let session = Session::open(site.channel().await).await;
+    session.ask(1, Asked::Confirm(confirm("1"))).await;
+    let mut caller = site.caller.clone();
+    eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
+    drop(session);
+    lock.rollback().await.expect("unlocks");
+    eventually("it is confirmed", BOUND, async || caller.counts("a").await == (4, 0, 4)).await;
+    site.end().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
+    const ASKED: i64 = 5000;
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 1_000_000).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", service.address())).expect("an address");
+    let narrow = endpoint.initial_stream_window_size(1000).connect().await.expect("connects");
+    let mut session = Session::open(narrow).await;
+    let requests = session.requests.clone();
+    let asking = tokio::spawn(async move {
+        for id in 1..=ASKED.unsigned_abs() {
+            let request = Some(Asked::Reserve(reserve(&id.to_string(), &[("a", 1)])));
+            requests.send(v1::SessionRequest { id, request }).await.expect("is read from in the end");
+        }
+    });
+    let mut held = 0;
+    eventually("it stops", BOUND, async || {
+        let before = held;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        held = caller.counts("a").await.1;
+        held >= UNANSWERED_MAX && held == before
+    })
+    .await;
+    // What was sent before the window was full is no longer unread.
+    assert!(held < 2 * UNANSWERED_MAX, "{held} were read");
+    for _ in 0..ASKED {
+        assert_eq!(session.answer().await.1, Ok(v1::ReservationState::Held));
+    }
+    asking.await.expect("all were sent");
+    assert_eq!(caller.counts("a").await.1, ASKED);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_end_the_session() {
+    let service = Instance::embedded().start();
+    for (what, bytes) in [("no message", vec![0xff; 9]), ("a long message", vec![0; 300 * 1024])] {
+        let mut grpc = tonic::client::Grpc::new(channel(&service).await);
+        grpc.ready().await.expect("ready");
+        let path = "/stockhold.v1.ReservationService/Session".parse().expect("a path");
+        let answers = grpc.streaming(Request::new(tokio_stream::once(bytes)), path, RawCodec).await;
+        let status = match answers {
+            Ok(answers) => timeout(BOUND, answers.into_inner().message()).await.expect("ends").expect_err("no answer"),
+            Err(status) => status,
+        };
+        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        assert_eq!(status.get_details_error_info().expect("a reason").reason, "INVALID_FIELD", "{what}");
+        assert!(status.get_details_request_info().is_some(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_told_of_its_servers_end_and_may_finish() {
+    let mut service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 5).await;
+    let mut polite = Session::open(channel(&service).await).await;
+    let mut deaf = Session::open(channel(&service).await).await;
+    service.terminate();
+    for session in [&mut polite, &mut deaf] {
+        let word = session.next().await.expect("no error").expect("not the end");
+        assert!(word.going_away && word.outcome.is_none(), "{word:?}");
+        session.ask(7, Asked::Reserve(reserve("late", &[("a", 1)]))).await;
+        assert_eq!(session.answer().await, (7, Ok(v1::ReservationState::Held)), "it is still read from");
+    }
+    drop(polite.requests);
+    assert_eq!(polite.answers.message().await.expect("ends well"), None);
+    assert_eq!(deaf.next().await.expect("ends well"), None, "also without its caller");
+    assert!(service.wait_exit().success());
+}
+
+fn client_reserve(id: impl ToString) -> client_v1::ReserveRequest {
+    let lines = vec![client_v1::Line { sku: "a".into(), quantity: 1 }];
+    client_v1::ReserveRequest { reservation_id: id.to_string(), lines, ..Default::default() }
+}
+
+#[tokio::test]
+async fn callers_of_the_client_share_a_stream() {
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 2500).await;
+    let client = Client::new(channel(&service).await);
+    let answers = join_all((0..3000).map(|id| client.reserve(client_reserve(id)))).await;
+    let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 500);
+    for status in refused {
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(status.get_details_error_info().expect("a reason").reason, "INSUFFICIENT_STOCK");
+        assert!(status.get_details_precondition_failure().is_some());
+    }
+    // A caller who gives up leaves nothing behind, and is in nobody's way.
+    drop(tokio::spawn({
+        let client = client.clone();
+        async move { timeout(Duration::ZERO, client.cancel(client_v1::CancelRequest::default())).await }
+    }));
+    let request = || client_v1::GetReservationRequest { reservation_id: "0".into(), ..Default::default() };
+    let id = client.get_reservation(request()).await.expect("is known").reservation_id;
+    assert_eq!(id, "0");
+}
+
+#[tokio::test]
+async fn the_client_follows_its_server_through_a_restart() {
+    let instance = Instance::embedded();
+    let mut service = instance.start();
+    Caller::connect(service.address()).await.set("a", 5).await;
+    let mut road = Road::to(&service.address().to_string()).await;
+    let channel =
+        Endpoint::from_shared(format!("http://127.0.0.1:{}", road.port())).expect("an address").connect_lazy();
+    let client = Client::new(channel);
+    client.reserve(client_reserve("before")).await.expect("held");
+
+    service.terminate();
+    assert!(service.wait_exit().success(), "the client lets it go");
+    let status = client.reserve(client_reserve("nobody")).await.expect_err("nobody is there");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+
+    let service = instance.start();
+    road.lead_to(&service.address().to_string()).await;
+    eventually("it is there again", BOUND, async || client.reserve(client_reserve("after")).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn the_client_tells_its_callers_of_a_stream_that_broke() {
+    let mut site = Site::start(&[]).await;
+    site.caller.set("a", 5).await;
+    let client = Client::new(site.channel().await);
+    client.reserve(client_reserve("1")).await.expect("held");
+    let _lock = lock_row(&site.database).await;
+    let confirming = tokio::spawn({
+        let client = client.clone();
+        let request = client_v1::ConfirmRequest { reservation_id: "1".into(), ..Default::default() };
+        async move { client.confirm(request).await }
+    });
+    let mut caller = site.caller.clone();
+    eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
+    site.service.kill9();
+    let status = timeout(BOUND, confirming).await.expect("an answer").expect("no panic").expect_err("no server");
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{status:?}");
+}
