@@ -1,7 +1,8 @@
 //! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store behind it, because calls are what costs.
 //!
-//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. Calls of one location follow each other, so that its
-//! commands are applied in the order in which they were asked for: whoever asked after an answer finds what was answered.
+//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that is full goes at once, so that the store finds it
+//! when it has done the one before. A store applies the calls of a location in the order in which they come, unless a connection breaks. So its
+//! commands are applied in the order in which they were asked for.
 //!
 //! What callers may rely on, besides the contract of [`Holds`]:
 //! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.
@@ -15,8 +16,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use futures::FutureExt;
-use tokio::sync::oneshot;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::yield_now;
 
 use super::{Command, Holds, HoldsError, Reply};
@@ -24,6 +26,10 @@ use crate::domain::Location;
 
 /// The most commands of a call, unless those of its first caller are more: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
 const BATCH_COMMANDS_MAX: usize = 128;
+
+/// The most calls of a location at a time. The second is there when the store has done the first, which it would else wait for. It is sent only if it is a
+/// full one: many small calls cost more than the waiting.
+const CALLS_MAX: usize = 2;
 
 /// The most lines of a call, likewise.
 const BATCH_LINES_MAX: usize = 1000;
@@ -39,13 +45,20 @@ pub struct BatchedHolds {
 
 /// Who waits, by location. One that is here has its calls made.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<Location, VecDeque<Caller>>>);
+struct Waiting(Mutex<HashMap<Location, Queue>>);
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Location, VecDeque<Caller>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Location, Queue>> {
         // Nothing that can panic is done under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who waits in a location.
+struct Queue {
+    callers: VecDeque<Caller>,
+    /// Tells whoever makes the calls.
+    is_full: Arc<Notify>,
 }
 
 /// Commands that were asked for together.
@@ -76,7 +89,7 @@ impl BatchedHolds {
     /// Takes a place in the queue of the location, and has its calls made unless they are already.
     fn enqueue(&self, location: &Location, caller: Caller) -> Result<(), HoldsError> {
         let mut waiting = self.waiting.lock();
-        if let Some(callers) = waiting.get_mut(location) {
+        if let Some(Queue { callers, is_full }) = waiting.get_mut(location) {
             if callers.len() >= WAITING_MAX {
                 callers.retain(|caller| !caller.has_gone());
             }
@@ -84,9 +97,15 @@ impl BatchedHolds {
                 return Err(HoldsError::Overloaded);
             }
             callers.push_back(caller);
+            if callers.len() == BATCH_COMMANDS_MAX {
+                is_full.notify_one();
+            }
         } else {
-            waiting.insert(location.clone(), VecDeque::from([caller]));
-            let calls = Calls { store: self.store.clone(), waiting: self.waiting.clone(), location: location.clone() };
+            let is_full = Arc::<Notify>::default();
+            let queue = Queue { callers: VecDeque::from([caller]), is_full: is_full.clone() };
+            waiting.insert(location.clone(), queue);
+            let calls =
+                Calls { store: self.store.clone(), waiting: self.waiting.clone(), location: location.clone(), is_full };
             tokio::spawn(calls.make());
         }
         Ok(())
@@ -106,26 +125,41 @@ impl Holds for BatchedHolds {
     }
 }
 
-/// The calls of one location, made one after the other until nobody waits any more.
+/// The calls of one location, made until nobody waits any more.
 struct Calls {
     store: Arc<dyn Holds>,
     waiting: Arc<Waiting>,
     location: Location,
+    is_full: Arc<Notify>,
 }
 
 impl Calls {
     async fn make(self) {
         // Whoever is about to ask as well does so first.
         yield_now().await;
-        while let Some(batch) = self.next_batch() {
-            self.answer(batch).await;
+        let mut calls = FuturesUnordered::new();
+        loop {
+            while calls.len() < CALLS_MAX && (calls.is_empty() || self.waits_full()) {
+                let Some(batch) = self.next_batch(calls.is_empty()) else { break };
+                calls.push(self.answer(batch));
+            }
+            tokio::select! {
+                biased;
+                answered = calls.next() => if answered.is_none() { break },
+                () = self.is_full.notified() => {}
+            }
         }
     }
 
-    /// Those whose commands fit into one call, in order of arrival; none once nobody waits.
-    fn next_batch(&self) -> Option<Vec<Caller>> {
+    /// Whether those who wait fill a call.
+    fn waits_full(&self) -> bool {
+        self.waiting.lock().get(&self.location).is_some_and(|queue| queue.callers.len() >= BATCH_COMMANDS_MAX)
+    }
+
+    /// Those whose commands fit into one call, in order of arrival; none once nobody waits. Then, if it is the last, the location is left.
+    fn next_batch(&self, is_last: bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
-        let callers = waiting.get_mut(&self.location)?;
+        let callers = &mut waiting.get_mut(&self.location)?.callers;
         let (mut batch, mut commands, mut lines) = (Vec::new(), 0, 0);
         while let Some(caller) = callers.pop_front() {
             if caller.has_gone() {
@@ -139,7 +173,7 @@ impl Calls {
             }
             batch.push(caller);
         }
-        if batch.is_empty() {
+        if batch.is_empty() && is_last {
             waiting.remove(&self.location);
         }
         Some(batch).filter(|batch| !batch.is_empty())
@@ -185,7 +219,7 @@ impl Calls {
 
     /// The store does not answer. Whoever waited for it as long would only wait again for as long: he is told at once, and what he asked for is never sent.
     fn refuse_all(&self) {
-        let waiting = self.waiting.lock().get_mut(&self.location).map(std::mem::take);
+        let waiting = self.waiting.lock().get_mut(&self.location).map(|queue| std::mem::take(&mut queue.callers));
         for caller in waiting.into_iter().flatten() {
             caller.tell(Err(HoldsError::Unavailable("the call before was not answered".into())));
         }

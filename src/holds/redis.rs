@@ -8,6 +8,7 @@ mod reply;
 mod request;
 mod silence;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -105,14 +106,23 @@ impl RedisHolds {
         let _ = self.pool.quit().await;
     }
 
+    /// The connection of a location, so that its calls arrive in the order in which they are made; another one while it is down.
+    fn client(&self, location: &Location) -> Result<&Client, HoldsError> {
+        let mut hasher = DefaultHasher::new();
+        location.hash(&mut hasher);
+        let clients = self.pool.clients();
+        let own = clients.get((hasher.finish() % clients.len().max(1) as u64) as usize);
+        own.filter(|own| own.is_connected()).map_or_else(|| self.any_client(), Ok)
+    }
+
     /// A connection that is up. Calls on one that is down would wait for it until their timeout.
-    fn client(&self) -> Result<&Client, HoldsError> {
+    fn any_client(&self) -> Result<&Client, HoldsError> {
         let client = self.pool.next_connected();
         if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
     }
 
     async fn call(&self, script: &Script, location: &Location, arguments: Vec<Value>) -> Result<Value, HoldsError> {
-        let client = self.client()?;
+        let client = self.client(location)?;
         let keys = || keys::of(&self.prefix, location);
         // The values are parts of one buffer, which is not copied.
         let remembered = client.evalsha(script.digest.as_str(), keys(), arguments.clone());
@@ -148,7 +158,7 @@ impl Holds for RedisHolds {
     }
 
     async fn ping(&self) -> Result<(), HoldsError> {
-        let client = self.client()?;
+        let client = self.any_client()?;
         self.silences.watch(client, client.ping(None)).await.map_err(|error| error_of(&error))
     }
 }

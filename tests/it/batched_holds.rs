@@ -170,6 +170,35 @@ async fn a_call_is_bounded_and_what_was_asked_together_stays_together() {
 }
 
 #[tokio::test]
+async fn a_full_call_follows_before_the_one_before_it_is_answered_and_no_third() {
+    let mut test = Test::start(Fate::Numbers);
+    let mut asking = vec![test.ask(vec![get("first")]).await];
+    test.call().await;
+    for number in 0..127 {
+        asking.push(test.ask(vec![get(&format!("a{number}"))]).await);
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(test.calls.is_empty(), "it is not full");
+    for number in 0..200 {
+        asking.push(test.ask(vec![get(&format!("b{number}"))]).await);
+    }
+    assert!(test.call().await.starts_with("a0 a1 "), "the order is kept");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(test.calls.is_empty(), "two are under way");
+    test.let_go();
+    assert_eq!(test.call().await.split(' ').count(), 128);
+    for _ in 0..3 {
+        test.let_go();
+    }
+    assert_eq!(test.call().await.split(' ').count(), 71, "the rest goes once nothing is under way");
+    assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
+}
+
+#[tokio::test]
 async fn a_caller_who_has_gone_is_skipped() {
     let mut test = Test::start(Fate::Numbers);
     let first = test.ask(vec![get("1")]).await;
