@@ -62,7 +62,8 @@ async fn serve(args: ServeArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen to signals: {error}")),
     };
-    ended(app::serve(config, listener, signals.shutdown()).await)
+    // Boxed, for it is large.
+    ended(Box::pin(app::serve(config, listener, signals.shutdown())).await)
 }
 
 async fn migrate(args: MigrateArgs) -> ExitCode {

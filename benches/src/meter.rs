@@ -35,7 +35,8 @@ impl Meter {
         let cpu_us = self.processes.iter().map(|(name, id)| Ok((*name, cpu_us(*id)?)));
         let cpu_us = cpu_us.collect::<Result<_, Box<dyn Error>>>()?;
         let info: String = self.redis.info(Some(InfoKind::CommandStats)).await?;
-        let script_calls = ["cmdstat_evalsha:calls=", "cmdstat_eval:calls="].map(|begin| number_behind(&info, begin));
+        let script_calls = ["cmdstat_fcall:calls=", "cmdstat_evalsha:calls=", "cmdstat_eval:calls="]
+            .map(|begin| number_behind(&info, begin));
         let status = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_commit', 'Questions')";
         let (mut commits, mut questions) = (0.0, 0.0);
         for row in sqlx::raw_sql(status).fetch_all(&self.database).await? {

@@ -1,6 +1,6 @@
-//! Holds in Redis 7 (or what speaks its protocol and runs its scripts): shared by any number of instances.
+//! Holds in Redis 7 (or what speaks its protocol and runs its functions): shared by any number of instances.
 //!
-//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the script calls, and what an error means.
+//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the calls, and what an error means.
 
 mod connection;
 mod keys;
@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::clients::{Client, Pool};
-use fred::interfaces::{ClientLike, LuaInterface};
+use fred::error::Error;
+use fred::interfaces::{ClientLike, FunctionInterface};
 use fred::types::Value;
 
 use self::connection::{PEER_TIMEOUT, error_of};
@@ -39,6 +40,9 @@ pub struct RedisConfig {
     pub timeout: Duration,
 }
 
+/// Enough of the library's digest that no two versions have the same.
+const DIGEST_CHARACTERS: usize = 16;
+
 /// Holds in Redis.
 pub struct RedisHolds {
     pool: Pool,
@@ -46,25 +50,32 @@ pub struct RedisHolds {
     prefix: String,
     retention_ms: String,
     clock: Option<Clock>,
-    taking: Script,
-    freeing: Script,
+    library: Library,
     warnings: Vec<String>,
 }
 
-/// A script, and the digest by which Redis remembers it.
-struct Script {
+/// The library of functions that does every command.
+struct Library {
     text: String,
-    digest: String,
+    /// The function of calls that may take memory, which is refused when Redis is full.
+    taking: String,
+    /// The function of all others.
+    freeing: String,
 }
 
-impl Script {
-    fn new(shebang: &str) -> Self {
+impl Library {
+    /// Its names carry the digest of its text, so that instances of different versions each find their own.
+    fn new() -> Self {
+        let code = include_str!("redis/holds.lua");
+        let bounds = format!("{UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}, {SKUS_PAGE}");
+        let digest = fred::util::sha1_hash(&format!("{bounds}{code}"));
+        let name = format!("stockhold_{}", &digest[..DIGEST_CHARACTERS]);
+        let (taking, freeing) = (format!("{name}_taking"), format!("{name}_freeing"));
         let text = format!(
-            "{shebang}\nlocal UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX, SKUS_PAGE = \
-             {UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}, {SKUS_PAGE}\n{}",
-            include_str!("redis/holds.lua")
+            "#!lua name={name}\nlocal TAKING, FREEING = '{taking}', '{freeing}'\n\
+             local UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX, SKUS_PAGE = {bounds}\n{code}"
         );
-        Self { digest: fred::util::sha1_hash(&text), text }
+        Self { text, taking, freeing }
     }
 }
 
@@ -81,18 +92,19 @@ impl RedisHolds {
     pub async fn connect_with_clock(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
         let pool = connection::open(config).await?;
         let warnings = connection::check(pool.next()).await?;
-        Ok(Self {
+        let holds = Self {
             pool,
             // One late answer is not a silence.
             silences: Silences::new(PEER_TIMEOUT.max(2 * config.timeout)),
             prefix: config.prefix.clone(),
             retention_ms: config.retention.as_millis().to_string(),
             clock,
-            // A script without this flag is refused when Redis is full, before it does anything.
-            taking: Script::new("#!lua"),
-            freeing: Script::new("#!lua flags=allow-oom"),
+            library: Library::new(),
             warnings,
-        })
+        };
+        // Now, because a Redis that is full takes no library: what frees stock must work there.
+        holds.load(holds.any_client()?).await.map_err(|error| error_of(&error))?;
+        Ok(holds)
     }
 
     /// Which of the server's settings weaken a promise: one sentence each.
@@ -121,19 +133,23 @@ impl RedisHolds {
         if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
     }
 
-    async fn call(&self, script: &Script, location: &Location, arguments: Vec<Value>) -> Result<Value, HoldsError> {
+    async fn call(&self, function: &str, location: &Location, arguments: Vec<Value>) -> Result<Value, HoldsError> {
         let client = self.client(location)?;
-        let keys = || keys::of(&self.prefix, location);
         // The values are parts of one buffer, which is not copied.
-        let remembered = client.evalsha(script.digest.as_str(), keys(), arguments.clone());
-        match self.silences.watch(client, remembered).await {
-            // The server was restarted or is a new one. EVAL runs the script and remembers it.
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                self.silences.watch(client, client.eval(script.text.as_str(), keys(), arguments)).await
+        let called = || client.fcall(function, keys::of(&self.prefix, location), arguments.clone());
+        match self.silences.watch(client, called()).await {
+            // A new server, or one that has lost its functions. Others may be loading them too, which makes no difference.
+            Err(error) if error.details().contains("Function not found") => {
+                self.load(client).await.map_err(|error| error_of(&error))?;
+                self.silences.watch(client, called()).await
             }
             result => result,
         }
         .map_err(|error| error_of(&error))
+    }
+
+    async fn load(&self, client: &Client) -> Result<(), Error> {
+        self.silences.watch(client, client.function_load_cluster(true, self.library.text.as_str())).await
     }
 }
 
@@ -152,8 +168,9 @@ impl Holds for RedisHolds {
         let mut arguments = Arguments::default();
         arguments.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default()).one(&self.retention_ms);
         commands.iter().for_each(|command| arguments.add(command));
-        let script = if commands.iter().any(Command::takes_memory) { &self.taking } else { &self.freeing };
-        let value = self.call(script, location, arguments.values()).await?;
+        let Library { taking, freeing, .. } = &self.library;
+        let function = if commands.iter().any(Command::takes_memory) { taking } else { freeing };
+        let value = self.call(function, location, arguments.values()).await?;
         reply::read(commands, value)
     }
 

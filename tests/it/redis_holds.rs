@@ -1,4 +1,4 @@
-//! What only the Redis store can show: settings that break a promise, full memory, a server that forgets its scripts or goes away.
+//! What only the Redis store can show: settings that break a promise, full memory, a server that loses its functions or goes away.
 
 use std::time::Duration;
 
@@ -73,13 +73,18 @@ async fn a_full_redis_refuses_holds_and_frees_stock() {
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_script_gets_it_again() {
+async fn a_server_that_lost_its_functions_gets_them_again_and_other_versions_keep_theirs() {
     let server = PrivateRedis::start(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
-    run::<String>(&client(&server.url).await, "SCRIPT", &["FLUSH"]).await;
+    let redis = client(&server.url).await;
+    run::<String>(&redis, "FUNCTION", &["FLUSH"]).await;
+    let other =
+        "#!lua name=stockhold_other\nredis.register_function('stockhold_other_taking', function() return 1 end)";
+    run::<String>(&redis, "FUNCTION", &["LOAD", other]).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("held");
     assert_eq!(outcome(&reply), ("accepted", Some(State::Held)));
+    assert_eq!(run::<i64>(&redis, "FCALL", &["stockhold_other_taking", "0"]).await, 1);
 }
 
 #[tokio::test]

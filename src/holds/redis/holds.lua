@@ -1,33 +1,29 @@
 -- The holds of one location in Redis: what `embedded/location.rs` specifies, command by command, with the same names.
 --
--- Rust puts a shebang line and the constants UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX and SKUS_PAGE in front of this text.
+-- A library of Redis functions: it is compiled once, where a script would make all of this anew in each call. Rust puts a shebang line with its name and the
+-- constants TAKING, FREEING, UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX and SKUS_PAGE in front of this text.
 --
--- KEYS  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
--- ARGV  now in Unix ms (empty: this server's clock), retention in ms, then any number of commands: a name and a fixed number of arguments.
+-- keys  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
+-- args  now in Unix ms (empty: this server's clock), retention in ms, then any number of commands: a name and a fixed number of arguments.
 --       Lists are one argument, joined by tabs, which no name can contain.
+--
+-- It answers one reply a command: a record where the command is accepted, else a word and what belongs to it, joined by tabs; the commands that answer several
+-- records give a list.
 --
 -- A call has many commands because calls are what costs. It reads what they need in few steps, applies them one by one to what it has read, and
 -- writes what has changed in few steps. A command that meets what this library never wrote is answered `corrupt`, and changes nothing: it looks at all
 -- that it may need before it changes anything, for Lua does not roll back.
 
-local STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED = unpack(KEYS)
-local RETENTION_MS = tonumber(ARGV[2])
+-- Redis gives these to a function when it is called, and not while it is loaded.
+local call, concat, find, match, gmatch, gsub, format, floor, max, min
 
-local call, concat = redis.call, table.concat
-local find, match, gmatch, gsub, format = string.find, string.match, string.gmatch, string.gsub, string.format
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-end
+local STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED
+local RETENTION_MS, now, NOW
 
 -- tostring() rounds beyond 14 digits.
 local function text(number)
-  return format('%.0f', number)
+  return format('%d', number)
 end
-
-local NOW = text(now)
 
 local function corrupt(what)
   error({ corrupt = what })
@@ -80,45 +76,71 @@ local function split(names)
   return list
 end
 
--- Both `sku quantity sku quantity ...` and `sku row sku row ...`, an empty row where the ledger has none, as a list of the skus and one of what
--- stands behind them. Many commands of a call have the same.
-local pairs_seen = {}
+-- Both `sku quantity sku quantity ...` and `sku row sku row ...`, an empty row where the ledger has none, as a list of the skus, one of what
+-- stands behind them, and the same by sku. Many commands of a call have the same.
+local pairs_seen
 local function pairs_of(joined)
   local seen = pairs_seen[joined]
   if not seen then
-    local skus, values, count = {}, {}, 0
+    local skus, values, by_sku, count = {}, {}, {}, 0
     for sku, value in gmatch(joined, '([^\t]+)\t([^\t]*)') do
       count = count + 1
-      skus[count], values[count] = sku, value
+      skus[count], values[count], by_sku[sku] = sku, value, value
     end
-    seen = { skus = skus, values = values }
+    seen = { skus, values, by_sku }
     pairs_seen[joined] = seen
   end
-  return seen.skus, seen.values
+  return seen[1], seen[2], seen[3]
 end
 
 --------------------------------------------------------------------------------------------------------------------- what a call works on
 
 -- What was read, by id or sku: a text until it is needed, then its table; false if there is none.
-local records, registers, held = {}, {}, {}
+local records, registers, held
 
 -- What is to be written: names of the above, and by id the new score in an index, false to leave it.
-local new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
-local newly_ended, wrote_records = {}, nil
+local new_records, new_registers, new_held, new_deadlines, new_unsettled
+local newly_ended, wrote_records
+
+-- How many overdue holds this call has reclaimed, if it did, and whether others remain.
+local reclaimed, overdue_remain
+
+-- Nothing is left of the call before, however that ended.
+local function begin_call(keys, args)
+  if not call then
+    call, concat = redis.call, table.concat
+    find, match, gmatch, gsub, format = string.find, string.match, string.gmatch, string.gsub, string.format
+    floor, max, min = math.floor, math.max, math.min
+  end
+  STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED = unpack(keys)
+  now, RETENTION_MS = tonumber(args[1]), tonumber(args[2])
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000 + floor(time[2] / 1000)
+  end
+  NOW = text(now)
+  pairs_seen = {}
+  records, registers, held = {}, {}, {}
+  new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
+  newly_ended, wrote_records, reclaimed, overdue_remain = {}, nil, nil, nil
+end
 
 -- Lua has a bound on how many arguments one call may have.
 local AT_ONCE = 4000
 
 local function read(key, known, names)
-  local unknown = {}
-  for _, name in ipairs(names) do
+  local unknown
+  for index = 1, #names do
+    local name = names[index]
     if known[name] == nil then
       known[name] = false
+      unknown = unknown or {}
       unknown[#unknown + 1] = name
     end
   end
+  if not unknown then return end
   for from = 1, #unknown, AT_ONCE do
-    local to = math.min(from + AT_ONCE - 1, #unknown)
+    local to = min(from + AT_ONCE - 1, #unknown)
     for at, value in ipairs(call('HMGET', key, unpack(unknown, from, to))) do known[unknown[from + at - 1]] = value end
   end
 end
@@ -156,7 +178,7 @@ end
 
 local function write_all(command, key, arguments)
   for from = 1, #arguments, AT_ONCE do
-    call(command, key, unpack(arguments, from, math.min(from + AT_ONCE - 1, #arguments)))
+    call(command, key, unpack(arguments, from, min(from + AT_ONCE - 1, #arguments)))
   end
 end
 
@@ -234,7 +256,7 @@ local function hold(lines, sign)
   read_held(skus)
   for index, sku in ipairs(skus) do
     local counter = held[sku]
-    counter.units = math.max(0, counter.units + sign * quantities[index])
+    counter.units = max(0, counter.units + sign * quantities[index])
     counter.changes = counter.changes + 1
     new_held[sku] = true
   end
@@ -259,7 +281,7 @@ local function put(id, r, state)
   r.raw = pack_record(r)
   records[id] = r
   new_records[id] = true
-  return 'accepted\t' .. r.raw
+  return r.raw
 end
 
 -- Writes a record that time does not make forgotten, and enters it in the index of its state.
@@ -295,9 +317,6 @@ local function records_of(ids)
   return found
 end
 
--- How many overdue holds this call has reclaimed, if it did, and whether others remain.
-local reclaimed, overdue_remain
-
 -- Reclaims a bounded number of overdue holds, once a call. The index only says where to look: the record decides.
 local function reclaim()
   if reclaimed then return 0 end
@@ -305,7 +324,7 @@ local function reclaim()
   local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', NOW, 'LIMIT', 0, RECLAIM_HOLDS_MAX + 1)
   local found = records_of(ids)
   local looked, holds, lines = 0, 0, 0
-  while looked < math.min(#ids, RECLAIM_HOLDS_MAX) and lines < RECLAIM_LINES_MAX do
+  while looked < min(#ids, RECLAIM_HOLDS_MAX) and lines < RECLAIM_LINES_MAX do
     looked = looked + 1
     local id = ids[looked]
     local r = found[id]
@@ -362,7 +381,7 @@ local function shortage_of(skus, quantities)
   read_held(skus)
   for index, sku in ipairs(skus) do
     local register, units = registers[sku], held[sku].units
-    local free = math.max(0, math.min(register.on_hand - register.floor - units, UNITS_MAX - units))
+    local free = max(0, min(register.on_hand - register.floor - units, UNITS_MAX - units))
     if free < tonumber(quantities[index]) then
       short = (short or 'short') .. '\t' .. sku .. '\t' .. quantities[index] .. '\t' .. text(free) .. '\t' .. text(units)
     end
@@ -430,7 +449,7 @@ end
 
 -- Names are ordered by their bytes. The operators < and <= of Lua follow the server's locale.
 local function at_most(one, other)
-  for index = 1, math.min(#one, #other) do
+  for index = 1, min(#one, #other) do
     local a, b = string.byte(one, index), string.byte(other, index)
     if a ~= b then return a < b end
   end
@@ -444,7 +463,7 @@ local function entries_after(key, score, id, limit)
     low = call('ZCOUNT', key, '-inf', '(' .. score)
     local high = low + call('ZCOUNT', key, score, score)
     while low < high do
-      local middle = math.floor((low + high) / 2)
+      local middle = floor((low + high) / 2)
       if at_most(call('ZRANGE', key, middle, middle)[1], id) then low = middle + 1 else high = middle end
     end
   end
@@ -461,7 +480,7 @@ function commands.reserve(id, lines, fingerprint, ttl_ms)
   if r then
     if r.reserved ~= '' and r.reserved ~= fingerprint then return 'id_reused' end
     local state = r.state
-    if state == 'HELD' or state == 'CONFIRMING' or state == 'CONFIRMED' then return 'accepted\t' .. r.raw end
+    if state == 'HELD' or state == 'CONFIRMING' or state == 'CONFIRMED' then return r.raw end
     return 'ended\t' .. r.raw
   end
   local refusal = refusal_to_hold(lines)
@@ -477,7 +496,7 @@ function commands.begin(id, part, fingerprint, reacquire)
   local confirmed = part == '' and r.reserved or fingerprint
   local state = r.state
   if state == 'CONFIRMING' or state == 'CONFIRMED' then
-    return r.confirmed == confirmed and 'accepted\t' .. r.raw or 'mismatch'
+    return r.confirmed == confirmed and r.raw or 'mismatch'
   end
   if state == 'CANCELLED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
   if state == 'EXPIRED' and reacquire == '0' then return 'ended\t' .. r.raw end
@@ -495,7 +514,7 @@ end
 function commands.cancel(id)
   local r = addressed(id) or { create = '', ttl = '', reserved = '', confirmed = '', lines = '' }
   local state = r.state
-  if state == 'CONFIRMING' or state == 'CANCELLED' then return 'accepted\t' .. r.raw end
+  if state == 'CONFIRMING' or state == 'CANCELLED' then return r.raw end
   if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
 
   if state == 'HELD' then hold(r.lines, -1) end
@@ -507,8 +526,8 @@ function commands.extend(id, expire_ms, lifetime_ms, reacquire)
   local r = addressed(id)
   if not r then return 'not_found' end
   local state, wanted = r.state, tonumber(expire_ms)
-  if state == 'CONFIRMING' then return 'accepted\t' .. r.raw end
-  if state == 'HELD' and wanted <= expire_of(r) then return 'accepted\t' .. r.raw end
+  if state == 'CONFIRMING' then return r.raw end
+  if state == 'HELD' and wanted <= expire_of(r) then return r.raw end
   if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return 'ended\t' .. r.raw end
   local latest = tonumber(r.create) + tonumber(lifetime_ms)
   if wanted > latest then return 'beyond_lifetime\t' .. text(latest) end
@@ -524,15 +543,14 @@ function commands.settle(id, state, reserved, confirmed, time_ms, lines, rows)
   local r = addressed(id)
   local live = r and is_live(r)
   if state ~= 'CANCELLED' then
-    local given, missing = {}, nil
-    for _, sku in ipairs(pairs_of(rows)) do given[sku] = true end
-    for _, needed in ipairs({ lines, live and r.lines or '' }) do
-      for _, sku in ipairs(pairs_of(needed)) do
-        if not given[sku] then
-          given[sku] = true
-          missing = (missing or 'missing') .. '\t' .. sku
-        end
-      end
+    local missing
+    local settled, _, quantity_of = pairs_of(lines)
+    local _, _, row_of = pairs_of(rows)
+    for _, sku in ipairs(settled) do
+      if not row_of[sku] then missing = (missing or 'missing') .. '\t' .. sku end
+    end
+    for _, sku in ipairs(live and pairs_of(r.lines) or {}) do
+      if not row_of[sku] and not quantity_of[sku] then missing = (missing or 'missing') .. '\t' .. sku end
     end
     if missing then return missing end
   end
@@ -540,7 +558,7 @@ function commands.settle(id, state, reserved, confirmed, time_ms, lines, rows)
 
   push(rows)
   local is_told = r and r.state == state and r.ended == time_ms and not (state == 'CANCELLED' and is_unsettled(id))
-  if is_told and (state ~= 'CONFIRMED' or r.reserved == reserved and r.confirmed == confirmed) then return 'accepted\t' .. r.raw end
+  if is_told and (state ~= 'CONFIRMED' or r.reserved == reserved and r.confirmed == confirmed) then return r.raw end
   if live then hold(r.lines, -1) end
   r = r or { create = '', ttl = '', reserved = reserved, confirmed = confirmed, lines = lines }
   if state == 'CONFIRMED' then r.reserved, r.confirmed, r.lines = reserved, confirmed, lines end
@@ -606,7 +624,7 @@ end
 
 function commands.get(id)
   local r = addressed(id)
-  return r and 'accepted\t' .. r.raw or 'not_found'
+  return r and r.raw or 'not_found'
 end
 
 -- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id, record, ...
@@ -657,7 +675,7 @@ function commands.claim(limit, grace_ms)
       reply[#reply + 1] = id
       reply[#reply + 1] = r.raw
       -- Never earlier than before, whatever the clock does: who pages by this order must not miss anything.
-      new_unsettled[id] = text(math.max(now, entries[2 * at] + 1))
+      new_unsettled[id] = text(max(now, entries[2 * at] + 1))
     else
       new_unsettled[id] = false
     end
@@ -685,19 +703,19 @@ local arity = {
 local by_id = { reserve = true, begin = true, cancel = true, extend = true, settle = true, get = true }
 
 -- Reads at once what the commands would read one by one.
-local function read_ahead()
+local function read_ahead(args)
   local ids, stocked, counted, released = {}, {}, {}, {}
   local function add(list, joined)
     for _, sku in ipairs(pairs_of(joined)) do list[#list + 1] = sku end
   end
   local at = 3
-  while at <= #ARGV do
-    local name, id = ARGV[at], ARGV[at + 1]
+  while at <= #args do
+    local name, id = args[at], args[at + 1]
     if name == 'reserve' then
-      add(stocked, ARGV[at + 2])
-      add(counted, ARGV[at + 2])
+      add(stocked, args[at + 2])
+      add(counted, args[at + 2])
     elseif name == 'settle' then
-      add(stocked, ARGV[at + 7])
+      add(stocked, args[at + 7])
     end
     if name == 'settle' or name == 'cancel' then released[#released + 1] = id end
     if by_id[name] then ids[#ids + 1] = id end
@@ -711,18 +729,35 @@ local function read_ahead()
   read(HELD, held, counted)
 end
 
-read_ahead()
-local replies, at = {}, 3
-while at <= #ARGV do
-  local name = ARGV[at]
-  local done, reply = pcall(commands[name], unpack(ARGV, at + 1, at + arity[name]))
-  if not done then
-    -- Anything else is an error of the server.
-    if type(reply) ~= 'table' or not reply.corrupt then error(reply) end
-    reply = 'corrupt\t' .. reply.corrupt
+-- The replies so far, and where in the arguments the next command begins.
+local replies, at
+
+local function apply_all(args)
+  local count = #args
+  while at <= count do
+    local name = args[at]
+    replies[#replies + 1] = commands[name](unpack(args, at + 1, at + arity[name]))
+    at = at + 1 + arity[name]
   end
-  replies[#replies + 1] = reply
-  at = at + 1 + arity[name]
 end
-finish_call()
-return replies
+
+local function run(keys, args)
+  begin_call(keys, args)
+  read_ahead(args)
+  replies, at = {}, 3
+  while at <= #args do
+    local done, failure = pcall(apply_all, args)
+    if not done then
+      -- Anything else is an error of the server.
+      if type(failure) ~= 'table' or not failure.corrupt then error(failure) end
+      replies[#replies + 1] = 'corrupt\t' .. failure.corrupt
+      at = at + 1 + arity[args[at]]
+    end
+  end
+  finish_call()
+  return replies
+end
+
+-- A function without this flag is refused when Redis is full, before it does anything.
+redis.register_function({ function_name = TAKING, callback = run })
+redis.register_function({ function_name = FREEING, callback = run, flags = { 'allow-oom' } })

@@ -7,6 +7,9 @@ use fred::types::Value;
 use crate::domain::{Fingerprint, Lines, Reservation, ReservationId, Shortage, Sku, State, StockItem, StockRow};
 use crate::holds::{Command, Held, HoldsError, Index, Page, Position, Reply};
 
+/// What a record begins with.
+const RECORD_FORM: &str = "1";
+
 type Result<T> = std::result::Result<T, HoldsError>;
 
 /// Reads the replies to `commands`, one each.
@@ -36,11 +39,10 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
     }
     let text = value.as_str().ok_or_else(|| corrupt("a reply", &value))?;
     let (kind, rest) = text.split_once('\t').map_or((&*text, None), |(kind, rest)| (kind, Some(rest)));
-    let record = || read_record(addressed(command)?, rest.unwrap_or_default());
     let mut fields = Fields(rest.map_or_else(Vec::new, |rest| rest.split('\t').collect()).into_iter());
     Ok(match kind {
-        "accepted" => Reply::Accepted(record()?),
-        "ended" => Reply::Ended(record()?),
+        RECORD_FORM => Reply::Accepted(read_record(addressed(command)?, &text)?),
+        "ended" => Reply::Ended(read_record(addressed(command)?, rest.unwrap_or_default())?),
         "corrupt" => Reply::Corrupt(rest.unwrap_or_default().into()),
         "id_reused" => Reply::IdReused,
         "not_found" => Reply::NotFound,
@@ -191,7 +193,7 @@ fn read_held(text: &str) -> Result<Held> {
 fn read_record(id: ReservationId, text: &str) -> Result<Reservation> {
     let mut parts = text.splitn(8, '\t');
     let mut part = || parts.next().ok_or_else(|| corrupt("a record", &text));
-    if part()? != "1" {
+    if part()? != RECORD_FORM {
         return Err(corrupt("a record", &text));
     }
     let state = match part()? {
