@@ -4,13 +4,15 @@ use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use stockhold::signals::Signals;
+use tokio::time::sleep_until;
 
 use crate::args::Arguments;
 use crate::ceiling::{mysql, redis};
-use crate::cell::{Cell, Spans};
+use crate::cell::{Cell, Load, Spans};
 use crate::figures::Measured;
 use crate::holds;
 use crate::load;
@@ -22,6 +24,9 @@ use crate::results::Results;
 use crate::stock::stock_up;
 use crate::system::{Running, System};
 use crate::world::World;
+
+/// Holds expire by Redis' clock, which counts whole milliseconds, and the bench counts from when it asked.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_millis(50);
 
 /// Measures, reports, and fails if a cell did.
 pub(crate) async fn bench(arguments: &Arguments) -> ExitCode {
@@ -79,11 +84,18 @@ async fn measure(world: &World, cell: &Cell, spans: Spans) -> Result<Measured, B
         Cell::Load { system, load } => {
             let running = Running::start(system, world).await;
             stock_up(running.port, load.workload, load.shape).await?;
+            let expire = load.before.make(running.port, &world.database).await?;
             let meter = world.meter(Some(running.id()));
-            let (mut measured, bought) = load::measure(load, running.port, spans, &meter).await?;
+            let loaded = load::measure(load, running.port, spans, expire, &meter);
+            let (loaded, bought_back) = tokio::join!(loaded, buy_back(load, running.port, expire));
+            let (mut measured, bought) = loaded?;
+            if let Err(error) = bought_back {
+                measured.errors.insert(format!("what expired could not be bought: {error}"), 1);
+            }
+            load.before.is_gone(running.port).await?;
             measured.figures.insert("server_resident_peak_mb".to_owned(), resident_peak_mb(running.id())?);
             if system != System::EmptyRpc {
-                let sold = load.workload.units(load.shape) - world.units_left().await?;
+                let sold = load.workload.units(load.shape) + load.before.units() - world.units_left().await?;
                 // A speed at which something is lost, or sold twice, is none.
                 if sold != bought as i64 {
                     measured.errors.insert(format!("{bought} units were bought, {sold} are missing in the books"), 1);
@@ -103,4 +115,10 @@ async fn measure(world: &World, cell: &Cell, spans: Spans) -> Result<Measured, B
         }
         Cell::RedisPing => redis::ping(&world.redis_url(), spans, &world.meter(None)).await,
     }
+}
+
+async fn buy_back(load: Load, port: u16, expire: Option<Instant>) -> Result<(), Box<dyn Error>> {
+    let Some(expire) = expire else { return Ok(()) };
+    sleep_until((expire + CLOCKS_DIFFER_MAX).into()).await;
+    load.before.buy_back(port).await
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::before::Before;
 use crate::ceiling::redis::Script;
 use crate::system::System;
 use crate::way::Way;
@@ -30,6 +31,7 @@ pub(crate) struct Load {
     pub(crate) shape: Shape,
     pub(crate) way: Way,
     pub(crate) pace: Pace,
+    pub(crate) before: Before,
 }
 
 /// What there is to reserve.
@@ -65,8 +67,8 @@ impl Cell {
 
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workload, shape, way, pace } = self;
-        write!(f, "{workload} {way} {shape}, {pace}")
+        let Self { workload, shape, way, pace, before } = self;
+        write!(f, "{workload} {way} {shape}, {pace}{before}")
     }
 }
 

@@ -146,13 +146,14 @@ impl Notes {
     }
 }
 
-/// Puts a system on this port under a load.
+/// Puts a system on this port under a load. Where something is due at an instant, the measured span begins with it.
 ///
 /// Answers too how many units callers were told to have bought, ever.
 pub(crate) async fn measure(
     load: Load,
     port: u16,
     spans: Spans,
+    due: Option<Instant>,
     meter: &Meter,
 ) -> Result<(Measured, u64), Box<dyn Error>> {
     let spans = spans.of(load.pace);
@@ -161,6 +162,9 @@ pub(crate) async fn measure(
         Pace::Open { .. } => OPEN_CALLERS,
     };
     let ends = load.way.open(port, callers).await?;
+    if let Some(begin) = due.and_then(|due| due.checked_sub(spans.warm_up)) {
+        sleep_until(begin.into()).await;
+    }
     let begin = Instant::now();
     let from = begin + spans.warm_up;
     let until = from + spans.measured;

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod args;
+mod before;
 mod bench;
 mod ceiling;
 mod cell;

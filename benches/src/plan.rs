@@ -1,5 +1,6 @@
 //! What is measured: the cells of the quick and of the full bench, in the order of each round.
 
+use crate::before::Before;
 use crate::ceiling::redis::Script;
 use crate::cell::{Cell, Load, Pace, Shape};
 use crate::system::System;
@@ -35,6 +36,13 @@ const OPEN_SLOW_PER_S: u32 = 100;
 
 /// Orders a second that only a system which batches can take.
 const OPEN_FAST_PER_S: u32 = 1500;
+
+/// Live holds that are few, and that are many.
+pub(crate) const FEW_HOLDS: usize = 1000;
+pub(crate) const MANY_HOLDS: usize = 1_000_000;
+
+/// What is measured with few and with many live holds.
+pub(crate) const GROWING: [Workload; 3] = [Workload::Reserve, Workload::Order, Workload::SoldOut];
 
 /// All cells of a round.
 pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
@@ -84,22 +92,54 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
     cells.extend(peers.map(|peer| open(peer, OPEN_SLOW_PER_S)));
     cells.push(open(System::Service, OPEN_FAST_PER_S));
     cells.extend([1, 5].map(|lines| Cell::Holds { lines, holds }));
+    if !is_quick {
+        cells.extend(growth());
+    }
     cells
+}
+
+/// What operations cost when there is much of something, which takes long to make.
+fn growth() -> Vec<Cell> {
+    let many_skus = Shape { locations: 1, skus: 1_000_000 };
+    let mut cells = Vec::new();
+    for workload in GROWING {
+        cells.extend([FEW_HOLDS, MANY_HOLDS].map(|holds| after(workload, Before::Live(holds))));
+    }
+    cells.push(after(Workload::Order, Before::Live(2 * MANY_HOLDS)));
+    cells.push(after(Workload::Order, Before::Expiring(MANY_HOLDS)));
+    cells.push(closed(System::Service, Workload::Order, many_skus, CROWD));
+    cells.extend([1_000_000, 10_000_000].map(|settlements| after(Workload::Order, Before::Settled(settlements))));
+    cells
+}
+
+/// A crowd at the service, which has something behind it.
+pub(crate) fn after(workload: Workload, before: Before) -> Cell {
+    let pace = Pace::Closed { callers: CROWD };
+    Cell::Load { system: System::Service, load: Load { workload, shape: HOT, way: Way::Unary, pace, before } }
 }
 
 /// Callers who wait for their answers, one call each.
 pub(crate) fn closed(system: System, workload: Workload, shape: Shape, callers: usize) -> Cell {
-    Cell::Load { system, load: Load { workload, shape, way: Way::Unary, pace: Pace::Closed { callers } } }
+    Cell::Load {
+        system,
+        load: Load { workload, shape, way: Way::Unary, pace: Pace::Closed { callers }, before: Before::Nothing },
+    }
 }
 
 /// The same of the service over another way than a call each.
 pub(crate) fn together(workload: Workload, way: Way, callers: usize) -> Cell {
-    Cell::Load { system: System::Service, load: Load { workload, shape: HOT, way, pace: Pace::Closed { callers } } }
+    Cell::Load {
+        system: System::Service,
+        load: Load { workload, shape: HOT, way, pace: Pace::Closed { callers }, before: Before::Nothing },
+    }
 }
 
 fn open(system: System, per_second: u32) -> Cell {
     let pace = Pace::Open { per_second };
-    Cell::Load { system, load: Load { workload: Workload::Order, shape: HOT, way: Way::Unary, pace } }
+    Cell::Load {
+        system,
+        load: Load { workload: Workload::Order, shape: HOT, way: Way::Unary, pace, before: Before::Nothing },
+    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use stockhold_client::v1;
 use stockhold_client::v1::stock_service_client::StockServiceClient;
-use tonic::Request;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 use crate::cell::Shape;
 use crate::way::connect;
@@ -17,20 +19,28 @@ const ITEMS_MAX: usize = 100;
 /// The first call waits until the system has made its tables.
 const STOCK_MAX: Duration = Duration::from_secs(60);
 
+/// Requests of one location at a time.
+const AT_ONCE: usize = 4;
+
 /// Brings in what this workload needs in every location.
 pub(crate) async fn stock_up(port: u16, workload: Workload, shape: Shape) -> Result<(), Box<dyn std::error::Error>> {
     let client = StockServiceClient::new(connect(port).await?);
     let locations = (0..shape.locations).map(async |number| {
-        let mut client = client.clone();
-        for items in workload.stock(shape).chunks(ITEMS_MAX) {
-            let request =
-                v1::SetStockRequest { location: location(number), request_id: new_id(), items: items.to_vec() };
-            let mut request = Request::new(request);
-            request.set_timeout(STOCK_MAX);
-            client.set_stock(request).await?;
-        }
-        Ok::<_, tonic::Status>(())
+        let stock = workload.stock(shape);
+        let requests = stock.chunks(ITEMS_MAX).map(|items| set_stock(&client, location(number), items.to_vec()));
+        stream::iter(requests).buffer_unordered(AT_ONCE).try_collect::<()>().await
     });
     try_join_all(locations).await?;
     Ok(())
+}
+
+/// Sets some skus.
+pub(crate) async fn set_stock(
+    client: &StockServiceClient<Channel>,
+    location: String,
+    items: Vec<v1::SetStockItem>,
+) -> Result<(), Status> {
+    let mut request = Request::new(v1::SetStockRequest { location, request_id: new_id(), items });
+    request.set_timeout(STOCK_MAX);
+    client.clone().set_stock(request).await.map(drop)
 }

@@ -1,8 +1,11 @@
 //! What shall come out: a table of targets, each a formula over medians of the same run, so that the machine cancels out where it can.
 
+use crate::before::Before;
 use crate::ceiling::redis::Script;
 use crate::cell::Cell;
-use crate::plan::{BATCH, CALLS, COMMITTERS, CROWD, HOT, SWARM, THRONG, closed, together};
+use crate::plan::{
+    BATCH, CALLS, COMMITTERS, CROWD, FEW_HOLDS, GROWING, HOT, MANY_HOLDS, SWARM, THRONG, after, closed, together,
+};
 use crate::results::Results;
 use crate::system::System;
 use crate::way::Way;
@@ -121,6 +124,25 @@ pub(crate) const TARGETS: &[Target] = &[
             let commit = results.median(&Cell::GroupCommit { orders: 1, workers: 1 }, "call_p50_us");
             let least = sum(&[empty(results, 1, "reserve_p50_us"), ping_p50(results), ping_p50(results), commit]);
             ratio(results.median(&service(Workload::Order, 1), "confirm_p50_us"), least)
+        },
+    },
+    Target {
+        name: "a million live holds",
+        formula: "operations/s with 1,000 live holds / those with 1,000,000, the largest of reserves, orders and refusals, 256 in flight",
+        bound: AtMost(1.15),
+        value: |results| {
+            let per_s = |workload, holds| results.median(&after(workload, Before::Live(holds)), "operations_per_s");
+            let ratios = GROWING.map(|workload| ratio(per_s(workload, FEW_HOLDS), per_s(workload, MANY_HOLDS)));
+            ratios.into_iter().collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::max)
+        },
+    },
+    Target {
+        name: "a million holds that expire",
+        formula: "orders/s on one hot sku, 256 in flight, while 1,000,000 holds expire / without",
+        bound: AtLeast(0.7),
+        value: |results| {
+            let expiring = results.median(&after(Workload::Order, Before::Expiring(MANY_HOLDS)), "confirmed_per_s");
+            ratio(expiring, orders_per_s(results, System::Service))
         },
     },
     Target {
