@@ -101,8 +101,8 @@ pub struct ServeArgs {
     /// How long the holds' store remembers a reservation that has ended
     #[arg(long, env = "STOCKHOLD_RETENTION", value_name = "TIME", default_value = "24h", value_parser = duration)]
     retention: Duration,
-    /// Calls that may run at once; more are refused
-    #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "1024", value_parser = count())]
+    /// Calls that may run at once, each request of a Many or a Session counted; more are refused
+    #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "4096", value_parser = count())]
     concurrency_max: usize,
     /// Connections that may be open at once; more wait
     #[arg(long, env = "STOCKHOLD_CONNECTIONS_MAX", value_name = "N", default_value = "900", value_parser = count())]

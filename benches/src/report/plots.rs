@@ -5,10 +5,12 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
+use crate::before::Before;
 use crate::cell::{Cell, Load, Pace};
 use crate::plan::HOT;
 use crate::results::Results;
 use crate::system::System;
+use crate::way::Way;
 use crate::workload::Workload;
 
 /// Pixels.
@@ -63,6 +65,15 @@ const PLOTS: [Plot; 4] = [
     },
 ];
 
+/// The lines of each plot: what is drawn, and by which way.
+const LINES: [(&str, System, Way); 5] = [
+    ("stockhold", System::Service, Way::Unary),
+    ("stockhold, batching client", System::Service, Way::Session),
+    ("peer-mysql", System::MysqlPeer, Way::Unary),
+    ("peer-seckill", System::SeckillPeer, Way::Unary),
+    ("empty-rpc", System::EmptyRpc, Way::Unary),
+];
+
 /// Draws those plots for which there is anything to see.
 pub(super) fn draw(results: &Results, out: &Path) -> Result<(), Box<dyn Error>> {
     for plot in &PLOTS {
@@ -73,7 +84,7 @@ pub(super) fn draw(results: &Results, out: &Path) -> Result<(), Box<dyn Error>> 
 
 impl Plot {
     fn draw(&self, results: &Results, out: &Path) -> Result<(), Box<dyn Error>> {
-        let lines: Vec<_> = System::ALL.map(|system| (system, self.points(results, system))).into();
+        let lines = LINES.map(|(name, system, way)| (name, self.points(results, system, way)));
         let lines: Vec<_> = lines.into_iter().filter(|(_, points)| !points.is_empty()).collect();
         let all = || lines.iter().flat_map(|(_, points)| points);
         let Some(callers_max) = all().map(|point| point.0).max_by(f64::total_cmp) else { return Ok(()) };
@@ -91,12 +102,12 @@ impl Plot {
             // Systems differ by orders of magnitude.
             .build_cartesian_2d((1.0..callers_max.max(2.0)).log_scale(), (low / 2.0..high * 2.0).log_scale())?;
         chart.configure_mesh().x_desc("callers").y_desc(self.y_title).draw()?;
-        for (index, (system, points)) in lines.into_iter().enumerate() {
+        for (index, (name, points)) in lines.into_iter().enumerate() {
             let style = Palette99::pick(index).stroke_width(2);
             let marks = points.clone().into_iter().map(|point| Circle::new(point, 4, style.filled()));
             chart
                 .draw_series(LineSeries::new(points, style))?
-                .label(system.name())
+                .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
             chart.draw_series(marks)?;
         }
@@ -105,11 +116,12 @@ impl Plot {
         Ok(())
     }
 
-    fn points(&self, results: &Results, system: System) -> Vec<Point> {
+    fn points(&self, results: &Results, system: System, way: Way) -> Vec<Point> {
         let points = results.cells.iter().filter_map(|cell| match cell.cell {
-            Cell::Load { system: of, load: Load { workload, shape: HOT, pace: Pace::Closed { callers }, .. } }
-                if of == system && workload == self.workload =>
-            {
+            Cell::Load {
+                system: of,
+                load: Load { workload, shape: HOT, way: by, pace: Pace::Closed { callers }, before: Before::Nothing },
+            } if (of, by) == (system, way) && workload == self.workload => {
                 let median = results.median(&cell.cell, self.figure)?;
                 Some((callers as f64, median / self.unit))
             }
