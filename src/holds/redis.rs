@@ -102,9 +102,11 @@ impl RedisHolds {
             library: Library::new(),
             warnings,
         };
-        // Now, because a Redis that is full takes no library: what frees stock must work there.
-        holds.load(holds.any_client()?).await.map_err(|error| error_of(&error))?;
-        Ok(holds)
+        // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full already may have it from before.
+        match holds.load(holds.any_client()?).await.map_err(|error| error_of(&error)) {
+            Ok(()) | Err(HoldsError::Full) => Ok(holds),
+            Err(error) => Err(error),
+        }
     }
 
     /// Which of the server's settings weaken a promise: one sentence each.
