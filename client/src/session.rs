@@ -1,6 +1,7 @@
 //! The stream that callers share: who waits for which answer, and when another stream is needed.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use prost::Message;
@@ -13,6 +14,9 @@ use crate::v1::outcome::Outcome;
 use crate::v1::reservation_service_client::ReservationServiceClient;
 use crate::v1::session_request::Request;
 use crate::v1::{Reservation, SessionRequest, SessionResponse};
+
+/// What those who waited are told.
+const ENDED: &str = "the stream ended before the answer: it may be done or not; repeat under the same id";
 
 /// Requests that wait to be sent. Further callers wait for room.
 const UNSENT_MAX: usize = 1024;
@@ -121,7 +125,7 @@ async fn run(
     shared: Weak<Shared>,
 ) {
     let leave = || shared.upgrade().iter().for_each(|shared| shared.leave(&waiting));
-    let failure = deliver(client, unsent, &waiting, leave).await.err().unwrap_or_else(ended);
+    let failure = deliver(client, unsent, &waiting, leave).await.map_or_else(of_stream, |()| ended());
     leave();
     let callers = std::mem::take(&mut lock(&waiting.0).by_id);
     for caller in callers.into_values() {
@@ -160,6 +164,14 @@ fn answer(outcome: Option<Outcome>) -> Answer {
     }
 }
 
+/// What ended a stream, in the words of the server if they are; else it was a connection, of which tonic has many codes to tell.
+fn of_stream(status: Status) -> Status {
+    match status.source() {
+        Some(cause) => Status::unavailable(format!("{ENDED} ({}: {cause})", status.message())),
+        None => status,
+    }
+}
+
 fn ended() -> Status {
-    Status::unavailable("the stream ended before the answer: it may be done or not; repeat under the same id")
+    Status::unavailable(ENDED)
 }

@@ -27,7 +27,10 @@ impl RequestId {
         let fit = |id: &&HeaderValue| {
             (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         };
-        Self(headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(new))
+        let mut id = headers.get(REQUEST_ID).filter(fit).cloned().unwrap_or_else(new);
+        // It is no secret, but so both sides save the trouble to remember it for the next call, which has another one.
+        id.set_sensitive(true);
+        Self(id)
     }
 
     pub(super) fn as_str(&self) -> &str {

@@ -1,7 +1,10 @@
 //! One transaction that settles many reservations of one location.
 //!
 //! It asks everything, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that everybody wants is locked
-//! meanwhile. Nothing is promised before its commit. Repeating it after a commit whose answer was lost finds its own settlements and answers them.
+//! meanwhile. Nothing is promised before its commit.
+//!
+//! Which of them are settled already is not asked at first: hardly ever is one, and the key of the settlements refuses a second one. Then all begins again, and is asked. So repeating
+//! it after a commit whose answer was lost finds its own settlements and answers them.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +19,23 @@ pub(super) async fn commit(
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
-    let (facts, transaction) = database.begin(location, ask(intents)).await?;
+    match attempt(database, location, intents, BTreeSet::new()).await {
+        Err(error) if error.is_duplicate() => {
+            attempt(database, location, intents, intents.iter().map(|(id, _)| *id).collect()).await
+        }
+        done => done,
+    }
+}
+
+async fn attempt(
+    database: &dyn Database,
+    location: &Location,
+    intents: &[(&ReservationId, &Intent)],
+    may_be_settled: BTreeSet<&ReservationId>,
+) -> Result<Vec<Verdict>, LedgerError> {
+    let skus = intents.iter().flat_map(|(_, intent)| skus_to_deduct(intent)).collect();
+    let ask = Ask { skus, reservations: may_be_settled, change: None };
+    let (facts, transaction) = database.begin(location, ask).await?;
     let mut decision = decide(facts, intents.iter().copied());
     before_commit();
     transaction.commit(writes(&decision)).await?;
@@ -30,14 +49,6 @@ pub(super) async fn commit(
         decision.rows.extend(database.rows(location, &not_locked).await?);
     }
     Ok(verdicts(intents, decision))
-}
-
-fn ask<'a>(intents: &[(&'a ReservationId, &'a Intent)]) -> Ask<'a> {
-    Ask {
-        skus: intents.iter().flat_map(|(_, intent)| skus_to_deduct(intent)).collect(),
-        reservations: intents.iter().map(|(id, _)| *id).collect(),
-        change: None,
-    }
 }
 
 fn writes(decision: &Decision) -> Writes<'_> {

@@ -79,7 +79,7 @@ pub trait Database: Send + Sync + 'static {
 pub struct Ask<'a> {
     /// The rows to lock: in byte order, as everybody does.
     pub skus: BTreeSet<&'a Sku>,
-    /// The reservations that may be settled already.
+    /// The reservations that may be settled already, as far as it matters.
     pub reservations: BTreeSet<&'a ReservationId>,
     /// The change of supply that may have been made already.
     pub change: Option<&'a RequestId>,
@@ -106,7 +106,7 @@ pub trait Transaction: Send {
     async fn commit(self: Box<Self>, writes: Writes<'_>) -> Result<(), LedgerError>;
 }
 
-/// What a transaction writes; nothing is fine too. What is inserted and exists already is a [`Failure::Collision`].
+/// What a transaction writes; nothing is fine too. What is inserted and exists already is a [`Failure::Duplicate`].
 #[derive(Clone, Debug, Default)]
 pub struct Writes<'a> {
     /// Inserted, with a deduction for each of their lines that has the version of its row in `changed_rows`. In order of their ids: two instances that
@@ -175,8 +175,10 @@ impl Error for DatabaseError {
 /// What kind of failure an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Others were in the way: deadlock, lock wait, duplicate key, busy.
+    /// Others were in the way: deadlock, lock wait, busy.
     Collision,
+    /// What was to be inserted exists already, be it a moment ago.
+    Duplicate,
     /// The connection was lost, or the server is going away or not the one to write to; a new connection may do.
     Connection,
     /// There is no connection to be had; that was waited for already.

@@ -51,18 +51,23 @@ impl LedgerError {
     fn may_pass(&self) -> bool {
         match self {
             LedgerError::Unavailable(error) => match error.failure {
-                Failure::Collision | Failure::Connection | Failure::Silence => true,
+                Failure::Collision | Failure::Duplicate | Failure::Connection | Failure::Silence => true,
                 Failure::NoConnection | Failure::Statement => false,
             },
             LedgerError::Overloaded | LedgerError::Corrupt(_) => false,
         }
     }
 
+    /// True if what was to be inserted exists already.
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(self, LedgerError::Unavailable(error) if error.failure == Failure::Duplicate)
+    }
+
     /// True if what was asked may be the cause, rather than the database being away.
     pub(super) fn may_be_an_offence(&self) -> bool {
         match self {
             LedgerError::Unavailable(error) => match error.failure {
-                Failure::Collision | Failure::Statement | Failure::Silence => true,
+                Failure::Collision | Failure::Duplicate | Failure::Statement | Failure::Silence => true,
                 Failure::Connection | Failure::NoConnection => false,
             },
             LedgerError::Corrupt(_) => true,
@@ -76,7 +81,7 @@ impl LedgerError {
             LedgerError::Unavailable(error) => match error.failure {
                 Failure::Connection | Failure::NoConnection => Some(true),
                 Failure::Silence => None,
-                Failure::Collision | Failure::Statement => Some(false),
+                Failure::Collision | Failure::Duplicate | Failure::Statement => Some(false),
             },
             LedgerError::Corrupt(_) => Some(false),
             LedgerError::Overloaded => None,

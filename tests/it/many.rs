@@ -354,7 +354,8 @@ async fn callers_of_the_client_share_a_stream() {
     assert_eq!(id, "0");
 }
 
-#[tokio::test]
+/// The client has threads of its own, for this one waits for a process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_follows_its_server_through_a_restart() {
     let instance = Instance::embedded();
     let mut service = instance.start();
@@ -366,7 +367,8 @@ async fn the_client_follows_its_server_through_a_restart() {
     client.reserve(client_reserve("before")).await.expect("held");
 
     service.terminate();
-    assert!(service.wait_exit().success(), "the client lets it go");
+    assert!(service.wait_exit().success());
+    assert!(!service.log().contains("leaving them"), "the client lets it go: {}", service.log());
     let status = client.reserve(client_reserve("nobody")).await.expect_err("nobody is there");
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 
@@ -391,5 +393,5 @@ async fn the_client_tells_its_callers_of_a_stream_that_broke() {
     eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
     site.service.kill9();
     let status = timeout(BOUND, confirming).await.expect("an answer").expect("no panic").expect_err("no server");
-    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{status:?}");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 }

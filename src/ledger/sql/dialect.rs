@@ -252,8 +252,9 @@ pub(super) fn failure(error: &DbErr) -> Failure {
 
 fn mysql_failure(number: u16) -> Failure {
     match number {
-        // Duplicate key, lock wait timeout, deadlock, and (MariaDB) a row changed since the snapshot.
-        1062 | 1205 | 1213 | 1020 => Failure::Collision,
+        1062 => Failure::Duplicate,
+        // Lock wait timeout, deadlock, and (MariaDB) a row changed since the snapshot.
+        1205 | 1213 | 1020 => Failure::Collision,
         // Too many connections, access while starting, shutdown, killed, interrupted, and read-only as a demoted primary is.
         1040 | 1053 | 1077 | 1152 | 1184 | 1290 | 1317 | 1792 | 1836 | 1927 | 3169 | 4031 => Failure::Connection,
         _ => Failure::Statement,
@@ -263,7 +264,7 @@ fn mysql_failure(number: u16) -> Failure {
 fn sqlite_failure(code: Option<&str>) -> Failure {
     // The low byte is the primary code: 5 is busy, 6 is locked. 1555 and 2067 are duplicate keys.
     match code.and_then(|code| code.parse::<u32>().ok()) {
-        Some(1555 | 2067) => Failure::Collision,
+        Some(1555 | 2067) => Failure::Duplicate,
         Some(code) if matches!(code & 0xff, 5 | 6) => Failure::Collision,
         _ => Failure::Statement,
     }
@@ -275,14 +276,18 @@ mod tests {
 
     #[test]
     fn failures_are_told_apart() {
-        for (number, expected) in [(1213, Failure::Collision), (1927, Failure::Connection), (1146, Failure::Statement)]
-        {
+        for (number, expected) in [
+            (1062, Failure::Duplicate),
+            (1213, Failure::Collision),
+            (1927, Failure::Connection),
+            (1146, Failure::Statement),
+        ] {
             assert_eq!(mysql_failure(number), expected, "{number}");
         }
         for (code, expected) in [
             ("5", Failure::Collision),
             ("517", Failure::Collision),
-            ("1555", Failure::Collision),
+            ("1555", Failure::Duplicate),
             ("11", Failure::Statement),
         ] {
             assert_eq!(sqlite_failure(Some(code)), expected, "{code}");

@@ -397,7 +397,7 @@ impl MemoryTransaction {
             let key = (self.location.clone(), (*id).clone());
             self.lock(Key::Settlement(key.0.clone(), key.1.clone())).await?;
             if self.server.look(|tables| tables.settlements.contains_key(&key)) {
-                return self.fail(failed(Failure::Collision, "duplicate settlement"));
+                return self.fail(failed(Failure::Duplicate, "duplicate settlement"));
             }
             for line in settlement.lines.iter() {
                 let version = writes.changed_rows.get(&line.sku).expect("its row is changed").version;
@@ -414,7 +414,7 @@ impl MemoryTransaction {
             let key = (self.location.clone(), (*sku).clone());
             self.lock(Key::Stock(key.0.clone(), key.1.clone())).await?;
             if self.server.look(|tables| tables.stock.contains_key(&key)) {
-                return self.fail(failed(Failure::Collision, "duplicate row"));
+                return self.fail(failed(Failure::Duplicate, "duplicate row"));
             }
             self.own.stock.insert(key, **row);
         }
@@ -440,7 +440,7 @@ impl MemoryTransaction {
         }
         self.lock(Key::Movement(self.location.clone(), request_id.clone())).await?;
         if self.server.look(|tables| tables.change_made(&self.location, request_id).is_some()) {
-            return self.fail(failed(Failure::Collision, "duplicate movement"));
+            return self.fail(failed(Failure::Duplicate, "duplicate movement"));
         }
         for (position, moved) in moved.iter().enumerate() {
             let movement = Movement { moved: moved.clone(), fingerprint: fingerprint.into() };
