@@ -19,7 +19,6 @@ use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
 
 use super::{Command, Holds, HoldsError, Reply};
 use crate::domain::Location;
@@ -135,8 +134,6 @@ struct Calls {
 
 impl Calls {
     async fn make(self) {
-        // Whoever is about to ask as well does so first.
-        yield_now().await;
         let mut calls = FuturesUnordered::new();
         loop {
             while calls.len() < CALLS_MAX && (calls.is_empty() || self.waits_full()) {
