@@ -79,7 +79,7 @@ pub trait Database: Send + Sync + 'static {
 pub struct Ask<'a> {
     /// The rows to lock: in byte order, as everybody does.
     pub skus: BTreeSet<&'a Sku>,
-    /// The reservations that may be settled already, as far as it matters.
+    /// The reservations of which it must be known whether they are settled already.
     pub reservations: BTreeSet<&'a ReservationId>,
     /// The change of supply that may have been made already.
     pub change: Option<&'a RequestId>,
