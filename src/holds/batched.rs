@@ -190,8 +190,8 @@ impl Calls {
                 let answer = format!("{} replies to {} commands", replies.len(), commands.len());
                 batch.into_iter().for_each(|caller| caller.tell(Err(HoldsError::Corrupt(answer.clone()))));
             }
-            Err(HoldsError::Full) => {
-                // Nothing was applied, for the sake of those who take memory.
+            // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not help.
+            Err(HoldsError::Full) if commands.iter().any(Command::takes_memory) => {
                 let (mut commands, mut spared) = (commands.into_iter(), Vec::new());
                 for (mut caller, size) in batch.into_iter().zip(sizes) {
                     caller.commands = commands.by_ref().take(size).collect();

@@ -280,6 +280,19 @@ async fn a_full_store_refuses_only_those_who_take_memory() {
     assert!(matches!(&answers[..], [Err(HoldsError::Full), Ok(_), Err(HoldsError::Full)]), "{answers:?}");
 }
 
+/// As one does that has no memory even for what the calls need.
+#[tokio::test]
+async fn a_store_that_is_full_for_all_is_not_asked_again() {
+    let mut test = Test::start(Fate::Fails(HoldsError::Full));
+    for (name, asked) in [("1", cancel("1")), ("2", hold("2"))] {
+        let asking = test.ask(vec![asked]).await;
+        assert_eq!(test.call().await, name);
+        test.let_go();
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), asking).await.expect("an answer");
+        assert!(matches!(answer.expect("ends"), Err(HoldsError::Full)));
+    }
+}
+
 #[tokio::test]
 async fn what_is_corrupt_fails_alone() {
     let test = TestHolds::batched().await;
