@@ -6,7 +6,11 @@
 //! use stockhold_client::v1::{ConfirmRequest, Line, ReserveRequest};
 //!
 //! # async fn order() -> Result<(), Box<dyn std::error::Error>> {
-//! let channel = tonic::transport::Endpoint::from_static("http://127.0.0.1:50051").connect().await?;
+//! // Keepalive, or a server that vanishes without a word is not noticed.
+//! let server = tonic::transport::Endpoint::from_static("http://127.0.0.1:50051")
+//!     .http2_keep_alive_interval(std::time::Duration::from_secs(10))
+//!     .keep_alive_timeout(std::time::Duration::from_secs(5));
+//! let channel = server.connect().await?;
 //! let client = Client::new(channel); // one for all tasks: clones share the stream
 //! let lines = vec![Line { sku: "mug".into(), quantity: 1 }];
 //! client.reserve(ReserveRequest { reservation_id: "order-1".into(), lines, ..Default::default() }).await?;
@@ -35,14 +39,14 @@ pub mod v1 {
 ///
 /// Every method is the call of the same name, its answer's reservation or its error with all details. Besides, each may fail with `UNAVAILABLE` when the
 /// stream breaks before the answer: what was asked for is done or not, and is to be asked for again, as ever. A caller who no longer wants to
-/// wait drops the future (`tokio::time::timeout`); then too it may be done or not.
+/// wait drops the future (`tokio::time::timeout`); then too it may be done or not. A request of more than 256 KiB is `INVALID_ARGUMENT`, and not sent.
 #[derive(Clone, Debug)]
 pub struct Client(Sessions);
 
 impl Client {
     /// Over this channel; nothing is sent yet.
     ///
-    /// It is to be used within a tokio runtime, which runs the stream.
+    /// It is to be used within a tokio runtime: the one of the call that opens a stream runs it. When that ends, the stream does too.
     pub fn new(channel: Channel) -> Self {
         Self(Sessions::over(channel))
     }

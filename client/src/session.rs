@@ -15,8 +15,8 @@ use crate::v1::reservation_service_client::ReservationServiceClient;
 use crate::v1::session_request::Request;
 use crate::v1::{Reservation, SessionRequest, SessionResponse};
 
-/// What those who waited are told.
-const ENDED: &str = "the stream ended before the answer: it may be done or not; repeat under the same id";
+/// The largest request that a server takes, in bytes.
+const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// Requests that wait to be sent. Further callers wait for room.
 const UNSENT_MAX: usize = 1024;
@@ -61,10 +61,19 @@ impl Sessions {
     }
 
     pub(crate) async fn call(&self, request: Request) -> Answer {
+        let mut request = SessionRequest { id: u64::MAX, request: Some(request) };
+        // The server would end the stream for it, with all that others have asked for.
+        if request.encoded_len() > REQUEST_BYTES_MAX {
+            let bytes = request.encoded_len();
+            return Err(Status::invalid_argument(format!(
+                "the request has {bytes} bytes, more than {REQUEST_BYTES_MAX}"
+            )));
+        }
         let (requests, place, answered) = self.enter();
-        // A stream that has ended takes no more, and has told all its callers why.
-        let _ = requests.send(SessionRequest { id: place.id, request: Some(request) }).await;
-        answered.await.unwrap_or_else(|_| Err(ended()))
+        request.id = place.id;
+        // A stream that has ended takes no more, and tells all its callers why.
+        let _ = requests.send(request).await;
+        answered.await.unwrap_or_else(|_| Err(ended("")))
     }
 
     /// Takes a place among those who wait for the present stream, which is opened if there is none.
@@ -72,23 +81,33 @@ impl Sessions {
         let (answer, answered) = oneshot::channel();
         // Under this lock, so that nobody enters a stream that is known to have ended.
         let mut present = lock(&self.0.present);
-        let Session { requests, waiting } = present.get_or_insert_with(|| Session::open(&self.0)).clone();
+        let mut opening = None;
+        let Session { requests, waiting } = present
+            .get_or_insert_with(|| {
+                let (session, run) = Session::open(&self.0);
+                opening = Some(run);
+                session
+            })
+            .clone();
         let mut callers = lock(&waiting.0);
         callers.last_id += 1;
         let id = callers.last_id;
         callers.by_id.insert(id, answer);
-        drop(callers);
+        drop((callers, present));
+        // Without the locks, which it takes when it ends: that may be at once, where the runtime is ending.
+        opening.map(tokio::spawn);
         (requests, Place { id, waiting }, answered)
     }
 }
 
 impl Session {
-    fn open(shared: &Arc<Shared>) -> Self {
+    /// With what runs it.
+    fn open(shared: &Arc<Shared>) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (requests, unsent) = mpsc::channel(UNSENT_MAX);
         let waiting = Arc::<Waiting>::default();
         let client = ReservationServiceClient::new(shared.channel.clone());
-        tokio::spawn(run(client, unsent, waiting.clone(), Arc::downgrade(shared)));
-        Self { requests, waiting }
+        let ending = Ending { waiting: waiting.clone(), shared: Arc::downgrade(shared), failure: ended("") };
+        (Self { requests, waiting }, run(client, unsent, ending))
     }
 }
 
@@ -117,35 +136,54 @@ impl Shared {
     }
 }
 
-/// Runs a stream until it ends, and tells all who still wait then why it did.
-async fn run(
-    client: ReservationServiceClient<Channel>,
-    unsent: mpsc::Receiver<SessionRequest>,
+/// Belongs to whatever runs a stream: however that ends, nobody enters the stream any more, and all who still wait are told.
+struct Ending {
     waiting: Arc<Waiting>,
     shared: Weak<Shared>,
-) {
-    let leave = || shared.upgrade().iter().for_each(|shared| shared.leave(&waiting));
-    let failure = deliver(client, unsent, &waiting, leave).await.map_or_else(of_stream, |()| ended());
-    leave();
-    let callers = std::mem::take(&mut lock(&waiting.0).by_id);
-    for caller in callers.into_values() {
-        // One who has left meanwhile needs no answer.
-        let _ = caller.send(Err(failure.clone()));
+    failure: Status,
+}
+
+impl Ending {
+    fn leave(&self) {
+        self.shared.upgrade().iter().for_each(|shared| shared.leave(&self.waiting));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.leave();
+        let callers = std::mem::take(&mut lock(&self.waiting.0).by_id);
+        for caller in callers.into_values() {
+            // One who has left meanwhile needs no answer.
+            let _ = caller.send(Err(self.failure.clone()));
+        }
+    }
+}
+
+async fn run(client: ReservationServiceClient<Channel>, unsent: mpsc::Receiver<SessionRequest>, mut ending: Ending) {
+    if let Err(failure) = deliver(client, unsent, &ending).await {
+        ending.failure = failure;
     }
 }
 
 async fn deliver(
     mut client: ReservationServiceClient<Channel>,
     unsent: mpsc::Receiver<SessionRequest>,
-    waiting: &Waiting,
-    leave: impl Fn(),
+    ending: &Ending,
 ) -> Result<(), Status> {
-    let mut answers = client.session(ReceiverStream::new(unsent)).await?.into_inner();
-    while let Some(SessionResponse { id, outcome, going_away }) = answers.message().await? {
+    let opened = client.session(ReceiverStream::new(unsent)).await.map_err(|status| match status.source() {
+        Some(_) => broken(&status),
+        // The server does not want it: nothing was done.
+        None => status,
+    });
+    let mut answers = opened?.into_inner();
+    while let Some(SessionResponse { id, outcome, going_away }) =
+        answers.message().await.map_err(|status| broken(&status))?
+    {
         if going_away {
-            leave();
+            ending.leave();
         }
-        if let (Some(caller), Some(outcome)) = (waiting.take(id), outcome) {
+        if let (Some(caller), Some(outcome)) = (ending.waiting.take(id), outcome) {
             let _ = caller.send(answer(outcome.outcome));
         }
     }
@@ -164,14 +202,13 @@ fn answer(outcome: Option<Outcome>) -> Answer {
     }
 }
 
-/// What ended a stream, in the words of the server if they are; else it was a connection, of which tonic has many codes to tell.
-fn of_stream(status: Status) -> Status {
-    match status.source() {
-        Some(cause) => Status::unavailable(format!("{ENDED} ({}: {cause})", status.message())),
-        None => status,
-    }
+/// What a stream broke off with says nothing about those who wait, be it of the connection, for which tonic has many codes, or of the server.
+fn broken(status: &Status) -> Status {
+    let cause = status.source().map_or_else(String::new, |cause| format!(": {cause}"));
+    ended(&format!(" ({}{cause})", status.message()))
 }
 
-fn ended() -> Status {
-    Status::unavailable(ENDED)
+fn ended(why: &str) -> Status {
+    let what = "the stream ended before the answer: it may be done or not; repeat under the same id";
+    Status::unavailable(format!("{what}{why}"))
 }

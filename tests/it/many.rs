@@ -354,6 +354,43 @@ async fn callers_of_the_client_share_a_stream() {
     assert_eq!(id, "0");
 }
 
+#[tokio::test]
+async fn a_request_that_is_too_large_is_in_nobodys_way() {
+    let mut site = Site::start(&[]).await;
+    site.caller.set("a", 5).await;
+    let client = Client::new(site.channel().await);
+    client.reserve(client_reserve("1")).await.expect("held");
+    let lock = lock_row(&site.database).await;
+    let confirming = tokio::spawn({
+        let client = client.clone();
+        let request = client_v1::ConfirmRequest { reservation_id: "1".into(), ..Default::default() };
+        async move { client.confirm(request).await }
+    });
+    let mut caller = site.caller.clone();
+    eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
+    let status = client.reserve(client_reserve("x".repeat(256 * 1024))).await.expect_err("too large");
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("more than 262144"), "{status:?}");
+    lock.rollback().await.expect("lets go");
+    let confirmed = timeout(BOUND, confirming).await.expect("an answer").expect("no panic").expect("confirmed");
+    assert_eq!(confirmed.state, v1::ReservationState::Confirmed as i32);
+}
+
+#[tokio::test]
+async fn the_client_outlives_the_runtime_of_its_first_call() {
+    let service = Instance::embedded().start();
+    Caller::connect(service.address()).await.set("a", 5).await;
+    let client = Client::new(channel(&service).await);
+    let first = client.clone();
+    let elsewhere = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(first.reserve(client_reserve("1")))
+    });
+    elsewhere.await.expect("no panic").expect("held");
+    let answer = timeout(BOUND, client.reserve(client_reserve("2"))).await.expect("an answer");
+    answer.expect("held over another stream");
+}
+
 /// The client has threads of its own, for this one waits for a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_follows_its_server_through_a_restart() {
