@@ -1,8 +1,9 @@
 //! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store behind it, because calls are what costs.
 //!
-//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that is full goes at once, so that the store finds it
-//! when it has done the one before. A store applies the calls of a location in the order in which they come, unless a connection breaks. So its
-//! commands are applied in the order in which they were asked for.
+//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that has as many callers as commands fit
+//! goes at once, so that the store finds it when it has done the one before. A store applies the calls of a location in the order in which they come. So its
+//! commands are applied in the order in which they were asked for, unless a connection breaks or is down, the store has lost its functions, or it is full and some are asked
+//! for again. No promise rests on that order: it spares repeats.
 //!
 //! What callers may rely on, besides the contract of [`Holds`]:
 //! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.

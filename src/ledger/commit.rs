@@ -1,6 +1,6 @@
 //! One transaction that settles many reservations of one location.
 //!
-//! It asks everything, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that everybody wants is locked
+//! It asks, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that everybody wants is locked
 //! meanwhile. Nothing is promised before its commit.
 //!
 //! Which of them are settled already is not asked at first: hardly ever is one, and the key of the settlements refuses a second one. Then all begins again, and is asked. So repeating

@@ -93,7 +93,7 @@ pub struct Facts {
     pub now_micros: i64,
     /// The rows, those that exist; nobody else changes them until the transaction ends.
     pub rows: BTreeMap<Sku, StockRow>,
-    /// The settlements, those that exist, with their deducted lines.
+    /// The settlements that were asked for, those that exist, with their deducted lines.
     pub settled: BTreeMap<ReservationId, Settlement>,
     /// The fingerprint of the change of supply, if it was made.
     pub change_made: Option<String>,

@@ -26,7 +26,7 @@ pub(super) struct Answer {
     pub(super) shortages: Vec<Shortage>,
 }
 
-/// Decides in order of arrival. Whatever is settled, before or in this batch, stands. The rows of the facts cover all lines to confirm, unless there is no
+/// Decides in order of arrival. Whatever is settled, by the facts or in this batch, stands. The rows of the facts cover all lines to confirm, unless there is no
 /// such row.
 pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
     let Facts { now_micros, rows, mut settled, .. } = facts;

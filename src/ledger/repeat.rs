@@ -1,4 +1,4 @@
-//! When a transaction is begun again. Repeating is safe: whatever is repeated looks first at what a lost commit may have done.
+//! When a transaction is begun again. Repeating is safe: a key is in the way of what a lost commit may have done, and then that is read.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Extend: one script. The deadline is absolute and never moves earlier, so repeats and reordered requests are harmless.
+//! Extend: one command. The deadline is absolute and never moves earlier, so repeats and reordered requests are harmless.
 
 use super::final_word::ended;
 use super::{Error, LatePolicy, Service, refused};

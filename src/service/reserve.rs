@@ -1,4 +1,4 @@
-//! Reserve: one script, nothing written to the ledger.
+//! Reserve: one command, nothing written to the ledger.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, Reconnect
 
 use super::{HoldsError, RedisConfig};
 
-/// The oldest server that knows the script flags this service needs.
+/// The oldest server that knows the functions this service needs, and their flags.
 const REDIS_MAJOR_MIN: u32 = 7;
 
 /// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a quarter of an hour.

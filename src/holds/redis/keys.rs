@@ -2,7 +2,7 @@
 
 use crate::domain::Location;
 
-/// The keys that every script call declares, all that it touches.
+/// The keys that every call declares, all that it touches.
 pub(super) fn of(prefix: &str, location: &Location) -> Vec<String> {
     ["stock", "held", "records", "deadlines", "unsettled", "ended", "synced"]
         .iter()

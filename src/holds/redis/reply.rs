@@ -1,4 +1,4 @@
-//! Reads what the script answers. The forms are described in `holds.lua`. Anything else is `Corrupt`, never a panic.
+//! Reads what the library answers. The forms are described in `holds.lua`. Anything else is `Corrupt`, never a panic.
 
 use std::str::FromStr;
 

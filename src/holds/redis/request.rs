@@ -1,4 +1,4 @@
-//! Writes commands as script arguments. The forms are described in `holds.lua`. Writing to a `String` cannot fail.
+//! Writes commands as arguments of a call. The forms are described in `holds.lua`. Writing to a `String` cannot fail.
 
 use std::fmt::{Display, Write};
 
