@@ -98,6 +98,9 @@ end
 -- What was read, by id or sku: a text until it is needed, then its table; false if there is none.
 local records, registers, held
 
+-- The lists of skus that are read and intact: many commands of a call have the same.
+local stocked, counted
+
 -- What is to be written: names of the above, and by id the new score in an index, false to leave it.
 local new_records, new_registers, new_held, new_deadlines, new_unsettled
 local newly_ended, wrote_records
@@ -120,7 +123,7 @@ local function begin_call(keys, args)
   end
   NOW = text(now)
   pairs_seen = {}
-  records, registers, held = {}, {}, {}
+  records, registers, held, stocked, counted = {}, {}, {}, {}, {}
   new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
   newly_ended, wrote_records, reclaimed, overdue_remain = {}, nil, nil, nil
 end
@@ -163,17 +166,21 @@ end
 
 -- The counters of these skus, all of them intact.
 local function read_held(skus)
+  if counted[skus] then return end
   read(HELD, held, skus)
   for _, sku in ipairs(skus) do
     if not held[sku] then held[sku] = { units = 0, changes = 0 } end
     parsed(held, sku, parse_held)
   end
+  counted[skus] = true
 end
 
 -- The registers of these skus, all of them intact; false where there is none.
 local function read_registers(skus)
+  if stocked[skus] then return end
   read(STOCK, registers, skus)
   for _, sku in ipairs(skus) do parsed(registers, sku, parse_register) end
+  stocked[skus] = true
 end
 
 local function write_all(command, key, arguments)
@@ -704,18 +711,20 @@ local by_id = { reserve = true, begin = true, cancel = true, extend = true, sett
 
 -- Reads at once what the commands would read one by one.
 local function read_ahead(args)
-  local ids, stocked, counted, released = {}, {}, {}, {}
+  local ids, to_stock, to_count, released = {}, {}, {}, {}
   local function add(list, joined)
+    if list[joined] then return end
+    list[joined] = true
     for _, sku in ipairs(pairs_of(joined)) do list[#list + 1] = sku end
   end
   local at = 3
   while at <= #args do
     local name, id = args[at], args[at + 1]
     if name == 'reserve' then
-      add(stocked, args[at + 2])
-      add(counted, args[at + 2])
+      add(to_stock, args[at + 2])
+      add(to_count, args[at + 2])
     elseif name == 'settle' then
-      add(stocked, args[at + 7])
+      add(to_stock, args[at + 7])
     end
     if name == 'settle' or name == 'cancel' then released[#released + 1] = id end
     if by_id[name] then ids[#ids + 1] = id end
@@ -723,10 +732,10 @@ local function read_ahead(args)
   end
   read(RECORDS, records, ids)
   for id, r in pairs(records_of(released)) do
-    if is_live(r) then add(counted, r.lines) end
+    if is_live(r) then add(to_count, r.lines) end
   end
-  read(STOCK, registers, stocked)
-  read(HELD, held, counted)
+  read(STOCK, registers, to_stock)
+  read(HELD, held, to_count)
 end
 
 -- The replies so far, and where in the arguments the next command begins.
