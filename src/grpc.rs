@@ -32,6 +32,7 @@ use crate::service::Service;
 use calls::Calls;
 use health::Answers;
 use reservations::Reservations;
+use session::Sessions;
 use stock::Stock;
 use v1::reservation_service_server::ReservationServiceServer;
 use v1::stock_service_server::StockServiceServer;
@@ -78,7 +79,8 @@ pub fn routes(
             // So that grpcurl can print the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let reservations = Reservations { service: service.clone(), calls: calls.clone(), stop: stop.clone() };
+    let sessions = Sessions::until(stop.clone());
+    let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
     let reservations = ReservationServiceServer::new(reservations);
     let stock = StockServiceServer::new(Stock(service.clone()));
     Ok(Routes::new(reservations.max_decoding_message_size(MESSAGE_BYTES_MAX))

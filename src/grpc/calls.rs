@@ -65,6 +65,25 @@ pub struct CallsConfig {
     pub deadline_max: Duration,
 }
 
+/// What the requests that came together must know of the call or stream that carries them.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    pub(super) id: RequestId,
+    /// When they are given up, if the whole has a deadline: a tenth of its time before, so that its caller still hears of those that are done.
+    deadline: Option<tokio::time::Instant>,
+}
+
+impl Whole {
+    fn call(id: RequestId, deadline: &Sleep) -> Self {
+        let left = deadline.deadline().saturating_duration_since(tokio::time::Instant::now());
+        Self { id, deadline: Some(deadline.deadline() - left / 10) }
+    }
+
+    fn stream(id: RequestId) -> Self {
+        Self { id, deadline: None }
+    }
+}
+
 /// All calls that run.
 #[derive(Clone, Debug)]
 pub struct Calls {
@@ -93,13 +112,18 @@ impl Calls {
     pub(super) async fn one_of_many<T: Send + 'static>(
         &self,
         rpc: &str,
+        whole: &Whole,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Status> {
         let place = self.place()?;
+        let deadline = match whole.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline),
+            None => tokio::time::sleep(self.deadline_max),
+        };
         tokio::select! {
             biased;
             answer = self.run(is_one_step(rpc), place, work) => answer,
-            () = tokio::time::sleep(self.deadline_max) => Err(status::deadline_exceeded()),
+            () = deadline => Err(status::deadline_exceeded()),
         }
     }
 
@@ -174,13 +198,13 @@ where
         // Of the highest level, so that an error has its request id whatever levels are logged.
         let span = tracing::error_span!("call", rpc = path, request_id = id.as_str());
         if path == SESSION {
-            request.extensions_mut().insert(id.clone());
+            request.extensions_mut().insert(Whole::stream(id.clone()));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();
         }
         // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
         // later, so that this one wins.
         let deadline = self.calls.deadline(path, request.headers());
-        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(Whole::call(id.clone(), &deadline));
         guard(inner, self.calls.clone(), request, id, deadline).instrument(span).map(Ok).boxed()
     }
 }

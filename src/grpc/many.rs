@@ -7,8 +7,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::ask::Ask;
-use super::calls::Calls;
-use super::request_id::RequestId;
+use super::calls::{Calls, Whole};
 use super::{checked, v1};
 use crate::service::Service;
 
@@ -17,7 +16,7 @@ use crate::service::Service;
 pub(super) struct Carrier {
     pub(super) service: Arc<Service>,
     pub(super) calls: Calls,
-    pub(super) id: RequestId,
+    pub(super) whole: Whole,
 }
 
 impl Carrier {
@@ -30,7 +29,7 @@ impl Carrier {
 
     /// Does one; `part` tells it from the others.
     pub(super) async fn outcome<A: Ask>(&self, part: u64, request: A) -> v1::Outcome {
-        let answer = self.calls.one_of_many(A::RPC, request.ask(self.service.clone())).await;
+        let answer = self.calls.one_of_many(A::RPC, &self.whole, request.ask(self.service.clone())).await;
         match answer.and_then(|answer| answer.map_err(Status::from)) {
             Ok(reservation) => v1::Outcome { outcome: Some(v1::outcome::Outcome::Reservation(reservation)) },
             Err(failure) => self.refusal(part, &failure),
@@ -39,7 +38,7 @@ impl Carrier {
 
     /// The outcome of a request that failed.
     pub(super) fn refusal(&self, part: u64, failure: &Status) -> v1::Outcome {
-        let status = self.id.refuse_part(part, failure);
+        let status = self.whole.id.refuse_part(part, failure);
         // What its details are is a google.rpc.Status with code and message, and an Error is the same by another name.
         let details = v1::Error::decode(status.details()).map(|error| error.details).unwrap_or_default();
         let error = v1::Error { code: status.code().into(), message: status.message().to_owned(), details };

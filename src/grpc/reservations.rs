@@ -2,23 +2,22 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask::Ask;
-use super::calls::Calls;
+use super::calls::{Calls, Whole};
 use super::many::Carrier;
-use super::request_id::RequestId;
+use super::session::Sessions;
 use super::v1::reservation_service_server::ReservationService;
-use super::{answer, checked, page_token, session, status, v1};
+use super::{answer, checked, page_token, status, v1};
 use crate::service::Service;
 
 /// The handlers of reservations.
 pub(super) struct Reservations {
     pub(super) service: Arc<Service>,
     pub(super) calls: Calls,
-    pub(super) stop: CancellationToken,
+    pub(super) sessions: Sessions,
 }
 
 impl Reservations {
@@ -27,8 +26,8 @@ impl Reservations {
     }
 
     fn carrier<T>(&self, request: &Request<T>) -> Result<Carrier, Status> {
-        let id = request.extensions().get::<RequestId>().cloned().ok_or_else(status::panicked)?;
-        Ok(Carrier { service: self.service.clone(), calls: self.calls.clone(), id })
+        let whole = request.extensions().get::<Whole>().cloned().ok_or_else(status::panicked)?;
+        Ok(Carrier { service: self.service.clone(), calls: self.calls.clone(), whole })
     }
 }
 
@@ -67,6 +66,7 @@ impl ReservationService for Reservations {
         let reservations = page.into_iter().map(|reservation| answer::reservation(&location, reservation)).collect();
         Ok(Response::new(v1::ListReservationsResponse { reservations, next_page_token }))
     }
+
     async fn reserve_many(
         &self,
         request: Request<v1::ReserveManyRequest>,
@@ -96,7 +96,7 @@ impl ReservationService for Reservations {
         request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<BoxStream<v1::SessionResponse>>, Status> {
         let carrier = self.carrier(&request)?;
-        let answers = session::open(carrier, request.into_inner(), self.stop.clone());
+        let answers = self.sessions.open(carrier, request.into_inner())?;
         Ok(Response::new(Box::pin(answers)))
     }
 }

@@ -1,15 +1,17 @@
 //! A stream that carries many calls, each answered when it is done.
 //!
 //! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no longer read from, nothing that was
-//! begun waits for him, and what he can make the server remember is bounded.
+//! begun waits for him, and what he can make the server remember is bounded; as there are only so many sessions, so is what all of them can.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
 use super::many::Carrier;
@@ -19,20 +21,38 @@ use super::{STREAMS_MAX, status, v1};
 /// Requests that may be under way or answered and not yet sent: as many as calls on a connection.
 const UNANSWERED_MAX: usize = STREAMS_MAX as usize;
 
+/// Sessions that may be open at once, over all connections; more are refused.
+const SESSIONS_MAX: usize = 1024;
+
 /// How long the caller is still read from after he was told that the server is about to end.
 const GOING_AWAY: Duration = Duration::from_secs(5);
 
 type Answer = Result<v1::SessionResponse, Status>;
 
-/// Serves until the caller has closed or left, or until a while after `stop`.
-pub(super) fn open(
-    carrier: Carrier,
-    requests: Streaming<v1::SessionRequest>,
+/// All sessions that are open.
+pub(super) struct Sessions {
+    places: Arc<Semaphore>,
     stop: CancellationToken,
-) -> impl Stream<Item = Answer> {
-    let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
-    tokio::spawn(serve(carrier, requests, answers, stop).in_current_span());
-    ReceiverStream::new(answered)
+}
+
+impl Sessions {
+    /// None yet; they end a while after `stop`.
+    pub(super) fn until(stop: CancellationToken) -> Self {
+        Self { places: Arc::new(Semaphore::new(SESSIONS_MAX)), stop }
+    }
+
+    /// Serves until the caller has closed or left, or until the end of all.
+    pub(super) fn open(
+        &self,
+        carrier: Carrier,
+        requests: Streaming<v1::SessionRequest>,
+    ) -> Result<impl Stream<Item = Answer> + use<>, Status> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| status::overloaded())?;
+        let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
+        tokio::spawn(serve(carrier, requests, answers, self.stop.clone()).in_current_span());
+        // It has the place until its answers are read, or nobody is there to read them.
+        Ok(ReceiverStream::new(answered).inspect(move |_| _ = &place))
+    }
 }
 
 async fn serve(
@@ -44,7 +64,7 @@ async fn serve(
     let requests = Box::pin(requests.take_until(going_away(answers.clone(), stop)));
     let with_room = stream::unfold((requests, answers.clone()), |(mut requests, answers)| async move {
         let room = answers.clone().reserve_owned().await.ok()?;
-        let request = requests.next().await?;
+        let request = requests.next().await.filter(is_heard)?;
         Some(((room, request), (requests, answers)))
     });
     let calls = with_room.map(|(room, request)| call(&carrier, room, request)).buffer_unordered(UNANSWERED_MAX);
@@ -53,6 +73,11 @@ async fn serve(
         // Who has left takes along what can be dropped.
         () = answers.closed() => {}
     }
+}
+
+/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. What tonic cannot read has other codes.
+fn is_heard(request: &Result<v1::SessionRequest, Status>) -> bool {
+    !matches!(request, Err(failure) if matches!(failure.code(), Code::Unknown | Code::Cancelled | Code::Unavailable))
 }
 
 /// Ends when the caller shall no longer be read from.
@@ -77,7 +102,7 @@ async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::
             Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false })
         }
         // Nothing can be read after it. The stream ends with it.
-        Err(failure) => Err(carrier.id.refuse_whole(&failure)),
+        Err(failure) => Err(carrier.whole.id.refuse_whole(&failure)),
     };
     room.send(answer);
 }

@@ -28,6 +28,9 @@ const BOUND: Duration = Duration::from_secs(30);
 /// Requests of a session that may be unanswered or unread.
 const UNANSWERED_MAX: i64 = 1024;
 
+/// Sessions that may be open at once.
+const SESSIONS_MAX: usize = 1024;
+
 fn reserve(id: &str, lines: &[(&str, u32)]) -> v1::ReserveRequest {
     v1::ReserveRequest { reservation_id: id.into(), lines: to_lines(lines), ..Default::default() }
 }
@@ -236,6 +239,73 @@ async fn a_request_that_waits_holds_up_no_other_and_the_bounds_are_those_of_call
     })
     .await;
     site.end().await;
+}
+
+#[tokio::test]
+async fn what_is_done_is_told_though_another_of_the_many_takes_too_long() {
+    let mut site = Site::start(&["--deadline-max", "2s", "--recover-grace", "1h"]).await;
+    let location = || "elsewhere".to_owned();
+    site.caller.set("a", 5).await;
+    let items = vec![v1::SetStockItem { sku: "a".into(), on_hand: 5, ..Default::default() }];
+    let stock = v1::SetStockRequest { location: location(), request_id: "s".into(), items };
+    site.caller.stock.set_stock(stock).await.expect("set");
+    site.caller.reserve("1", &[("a", 1)]).await.expect("held");
+    let elsewhere = v1::ReserveRequest { location: location(), ..reserve("2", &[("a", 1)]) };
+    site.caller.reservations.reserve(elsewhere).await.expect("held");
+
+    let lock = lock_row(&site.database).await;
+    let requests = vec![confirm("1"), v1::ConfirmRequest { location: location(), ..confirm("2") }];
+    let outcomes = site.caller.reservations.confirm_many(v1::ConfirmManyRequest { requests }).await.expect("answers");
+    let came_to: Vec<_> = outcomes.into_inner().outcomes.into_iter().map(came).collect();
+    let too_long = Err(is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
+    assert_eq!(came_to, [too_long, Ok(v1::ReservationState::Confirmed)]);
+    lock.rollback().await.expect("unlocks");
+    site.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_breaks_is_no_failure_of_the_service() {
+    let mut service = Instance::embedded().start();
+    let road = Road::to(&service.address().to_string()).await;
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", road.port())).expect("an address");
+    let channel = endpoint.connect().await.expect("connects");
+    // What their ends are taken for hangs on what is noticed first.
+    let mut sessions = Vec::new();
+    for id in 0..50 {
+        let mut session = Session::open(channel.clone()).await;
+        session.ask(id, Asked::GetReservation(get("x"))).await;
+        assert_eq!(session.answer().await, (id, Err(is(Code::NotFound, "RESERVATION_NOT_FOUND"))));
+        sessions.push(session);
+    }
+    drop(road);
+    for session in &mut sessions {
+        session.next().await.expect_err("it is broken");
+    }
+    // It ends once everything before is logged.
+    service.terminate();
+    assert!(service.wait_exit().success());
+    assert!(!service.log().contains("failed"), "{}", service.log());
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_sessions_at_once() {
+    let service = Instance::embedded().start();
+    let channel = || channel(&service);
+    // Not more on each connection than it may have.
+    let (one, other) = (channel().await, channel().await);
+    let mut open = Vec::new();
+    for number in 0..SESSIONS_MAX {
+        open.push(Session::open(if number % 2 == 0 { one.clone() } else { other.clone() }).await);
+    }
+    let (_requests, unsent) = mpsc::channel::<v1::SessionRequest>(1);
+    let refused = ReservationServiceClient::new(one.clone()).session(ReceiverStream::new(unsent)).await;
+    assert_eq!(crate::support::client::refusal(refused), is(Code::ResourceExhausted, "OVERLOADED"));
+    open.pop();
+    eventually("its place is free", BOUND, async || {
+        let (_requests, unsent) = mpsc::channel::<v1::SessionRequest>(1);
+        ReservationServiceClient::new(one.clone()).session(ReceiverStream::new(unsent)).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]
