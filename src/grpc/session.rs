@@ -1,8 +1,10 @@
 //! A stream that carries many calls, each answered when it is done.
 //!
 //! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no longer read from, nothing that was
-//! begun waits for him, and what he can make the server remember is bounded; as there are only so many sessions, so is what all of them can.
+//! begun waits for him, and the server remembers as many answers for him as it does for a connection of single calls. Their number is bounded, and that
+//! of the sessions; their bytes are only by what an answer can have.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::Instrument;
 
 use super::many::Carrier;
@@ -75,9 +77,10 @@ async fn serve(
     }
 }
 
-/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. What tonic cannot read has other codes.
+/// False where the connection broke, which has many codes and always a cause: nobody hears what is answered, and nothing is wrong here. What cannot be
+/// read has no cause but itself.
 fn is_heard(request: &Result<v1::SessionRequest, Status>) -> bool {
-    !matches!(request, Err(failure) if matches!(failure.code(), Code::Unknown | Code::Cancelled | Code::Unavailable))
+    request.as_ref().err().is_none_or(|failure| failure.source().is_none())
 }
 
 /// Ends when the caller shall no longer be read from.
@@ -106,3 +109,6 @@ async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::
     };
     room.send(answer);
 }
+
+#[cfg(test)]
+mod tests;

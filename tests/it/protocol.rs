@@ -160,16 +160,28 @@ async fn a_cancel_that_crashed_is_settled(it: LocalService) {
 
 /// The ledger has the last word also where a crash kept the holds' store from hearing it.
 async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
-    it.set("a", 3).await;
-    it.reserve("1", &[("a", 3)]).await;
+    it.set("a", 4).await;
+    let names = ["extend", "confirm", "get", "reserve"];
+    for name in names {
+        it.reserve(name, &[("a", 1)]).await;
+    }
     it.clock.at(TTL_MS);
-    assert_eq!(it.get("1").await, To(State::Expired));
-    let place = it.ledger.place(&location("l")).expect("a place");
-    let reject = Intent::Reject { lines: lines(&[("a", 3)]) };
-    place.settle(location("l"), id("1"), reject).await.expect("settles");
-    assert_eq!(it.extend("1", 2 * TTL_MS, Reacquire).await, Refused("rejected"));
-    assert_eq!(it.stock("a").await, (3, 0));
-    assert_eq!(it.reacquire("1").await, Refused("rejected"));
+    for name in names {
+        assert_eq!(it.get(name).await, To(State::Expired));
+        let place = it.ledger.place(&location("l")).expect("a place");
+        let reject = Intent::Reject { lines: lines(&[("a", 1)]) };
+        place.settle(location("l"), id(name), reject).await.expect("settles");
+        // Each is the first who is told.
+        let told = match name {
+            "extend" => it.extend(name, 2 * TTL_MS, Reacquire).await,
+            "confirm" => it.reacquire(name).await,
+            "get" => it.get(name).await,
+            _ => it.reserve(name, &[("a", 1)]).await,
+        };
+        assert_eq!(told, if name == "get" { To(State::Rejected) } else { Refused("rejected") }, "{name}");
+        assert_eq!(it.reacquire(name).await, Refused("rejected"), "{name}");
+    }
+    assert_eq!(it.stock("a").await, (4, 0));
     it.ends_in_order().await;
 }
 

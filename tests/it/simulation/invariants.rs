@@ -259,8 +259,8 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
             State::Confirmed | State::Cancelled | State::Rejected if Some(record.state) != outcome => {
                 found.push(format!("I7: the ledger has {outcome:?} of {record:?}"));
             }
-            // It was to be taken again, was short, and the store was away when it should have been told so. Nobody tells it later: nothing is held, and before anybody is told of an
-            // expired reservation the ledger is asked (see `what_the_ledger_rejected_is_not_revived`).
+            // It was to be taken again, was short, and the store was away when it should have been told so. Unasked nobody tells it later: nothing is held, and before anybody is
+            // told of an expired reservation the ledger is asked (see `what_the_ledger_rejected_is_not_revived`).
             State::Expired
                 if outcome == Some(State::Rejected)
                     && auditor.short.contains(&(place.location.clone(), record.id.clone())) => {}
