@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::grpc;
 use crate::grpc::calls::Calls;
 use crate::grpc::health::Health;
+use crate::grpc::session::Sessions;
 use crate::holds::batched::BatchedHolds;
 use crate::holds::embedded::{EmbeddedHolds, system_clock};
 use crate::holds::redis::RedisHolds;
@@ -70,7 +71,9 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
     let calls = Calls::new(&config.calls);
     let stop = CancellationToken::new();
-    let routes = grpc::routes(&service, health_server, &calls, &stop).map_err(AppError::Reflection)?;
+    // They must end before the server is left.
+    let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4);
+    let routes = grpc::routes(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(routes, calls.clone(), listener, config.connections_max, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {

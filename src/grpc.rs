@@ -15,7 +15,7 @@ mod many;
 mod page_token;
 mod request_id;
 mod reservations;
-mod session;
+pub mod session;
 mod status;
 mod stock;
 
@@ -64,13 +64,12 @@ const STREAMS_MAX: u32 = 1024;
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`. Sessions are asked to end
-/// from `stop` on.
+/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
 pub fn routes(
     service: &Arc<Service>,
     health: HealthServer<Answers>,
     calls: &Calls,
-    stop: &CancellationToken,
+    sessions: Sessions,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -79,7 +78,6 @@ pub fn routes(
             // So that grpcurl can print the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
-    let sessions = Sessions::until(stop.clone());
     let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
     let reservations = ReservationServiceServer::new(reservations);
     let stock = StockServiceServer::new(Stock(service.clone()));

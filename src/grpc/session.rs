@@ -26,21 +26,25 @@ const UNANSWERED_MAX: usize = STREAMS_MAX as usize;
 /// Sessions that may be open at once, over all connections; more are refused.
 const SESSIONS_MAX: usize = 1024;
 
-/// How long the caller is still read from after he was told that the server is about to end.
-const GOING_AWAY: Duration = Duration::from_secs(5);
-
 type Answer = Result<v1::SessionResponse, Status>;
 
 /// All sessions that are open.
-pub(super) struct Sessions {
+pub struct Sessions {
     places: Arc<Semaphore>,
+    end: End,
+}
+
+/// When sessions end whose callers do not close them.
+#[derive(Clone)]
+struct End {
     stop: CancellationToken,
+    read_on: Duration,
 }
 
 impl Sessions {
-    /// None yet; they end a while after `stop`.
-    pub(super) fn until(stop: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(SESSIONS_MAX)), stop }
+    /// None yet. At `stop` their callers are told that the server is about to end; they are read from for `read_on` after it.
+    pub fn until(stop: CancellationToken, read_on: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(SESSIONS_MAX)), end: End { stop, read_on } }
     }
 
     /// Serves until the caller has closed or left, or until the end of all.
@@ -51,19 +55,14 @@ impl Sessions {
     ) -> Result<impl Stream<Item = Answer> + use<>, Status> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| status::overloaded())?;
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
-        tokio::spawn(serve(carrier, requests, answers, self.stop.clone()).in_current_span());
+        tokio::spawn(serve(carrier, requests, answers, self.end.clone()).in_current_span());
         // It has the place until its answers are read, or nobody is there to read them.
         Ok(ReceiverStream::new(answered).inspect(move |_| _ = &place))
     }
 }
 
-async fn serve(
-    carrier: Carrier,
-    requests: Streaming<v1::SessionRequest>,
-    answers: Sender<Answer>,
-    stop: CancellationToken,
-) {
-    let requests = Box::pin(requests.take_until(going_away(answers.clone(), stop)));
+async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answers: Sender<Answer>, end: End) {
+    let requests = Box::pin(requests.take_until(end.reached(answers.clone())));
     let with_room = stream::unfold((requests, answers.clone()), |(mut requests, answers)| async move {
         let room = answers.clone().reserve_owned().await.ok()?;
         let request = requests.next().await.filter(is_heard)?;
@@ -83,12 +82,14 @@ fn is_heard(request: &Result<v1::SessionRequest, Status>) -> bool {
     request.as_ref().err().is_none_or(|failure| failure.source().is_none())
 }
 
-/// Ends when the caller shall no longer be read from.
-async fn going_away(answers: Sender<Answer>, stop: CancellationToken) {
-    stop.cancelled().await;
-    // Who has left needs no word.
-    let _ = answers.send(Ok(v1::SessionResponse { going_away: true, ..Default::default() })).await;
-    tokio::time::sleep(GOING_AWAY).await;
+impl End {
+    /// Waits until the caller shall no longer be read from; he is told before.
+    async fn reached(self, answers: Sender<Answer>) {
+        self.stop.cancelled().await;
+        // Who has left needs no word.
+        let _ = answers.send(Ok(v1::SessionResponse { going_away: true, ..Default::default() })).await;
+        tokio::time::sleep(self.read_on).await;
+    }
 }
 
 async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::SessionRequest, Status>) {

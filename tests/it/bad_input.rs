@@ -17,6 +17,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use stockhold::domain::State;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
+use stockhold::grpc::session::Sessions;
 use stockhold::grpc::{routes, serve, v1};
 use stockhold::holds::Command;
 use tokio::net::TcpListener;
@@ -112,7 +113,8 @@ impl Site {
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let (_, health) = Health::follow(service.clone()).await;
-        let routes = routes(&service, health, &calls, &stop).expect("routes");
+        let sessions = Sessions::until(stop.clone(), BOUND);
+        let routes = routes(&service, health, &calls, sessions).expect("routes");
         let server = tokio::spawn(serve(routes, calls.clone(), listener, 10, stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;

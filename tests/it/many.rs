@@ -380,7 +380,7 @@ async fn bytes_that_are_no_request_end_the_session() {
 
 #[tokio::test]
 async fn a_session_is_told_of_its_servers_end_and_may_finish() {
-    let mut service = Instance::embedded().start();
+    let mut service = Instance::embedded().arg("--shutdown-grace").arg("8s").start();
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 5).await;
     let mut polite = Session::open(channel(&service).await).await;
@@ -396,6 +396,7 @@ async fn a_session_is_told_of_its_servers_end_and_may_finish() {
     assert_eq!(polite.answers.message().await.expect("ends well"), None);
     assert_eq!(deaf.next().await.expect("ends well"), None, "also without its caller");
     assert!(service.wait_exit().success());
+    assert!(!service.log().contains("leaving them"), "{}", service.log());
 }
 
 fn client_reserve(id: impl ToString) -> client_v1::ReserveRequest {

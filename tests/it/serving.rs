@@ -9,6 +9,7 @@ use futures::StreamExt;
 use stockhold::domain::Location;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
+use stockhold::grpc::session::Sessions;
 use stockhold::grpc::{routes, serve};
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::Ledger;
@@ -74,7 +75,8 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let routes = routes(&service, health_server, &calls, &stop).expect("routes");
+    let sessions = Sessions::until(stop.clone(), BOUND);
+    let routes = routes(&service, health_server, &calls, sessions).expect("routes");
     let server = tokio::spawn(serve(routes, calls, listener, 10, stop.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;
