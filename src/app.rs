@@ -71,7 +71,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
     let calls = Calls::new(&config.calls);
     let stop = CancellationToken::new();
-    // They must end before the server is left.
+    // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a quarter of the grace are left with it.
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4);
     let routes = grpc::routes(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(routes, calls.clone(), listener, config.connections_max, stop.clone()));

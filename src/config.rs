@@ -110,7 +110,7 @@ pub struct ServeArgs {
     /// The longest that a caller waits for an answer, whatever his own deadline
     #[arg(long, env = "STOCKHOLD_DEADLINE_MAX", value_name = "TIME", default_value = "10s", value_parser = duration)]
     deadline_max: Duration,
-    /// How long shutting down may take
+    /// How long shutting down may take; open sessions are read for a quarter of it
     #[arg(long, env = "STOCKHOLD_SHUTDOWN_GRACE", value_name = "TIME", default_value = "20s", value_parser = duration)]
     shutdown_grace: Duration,
     /// How often overdue holds are reclaimed, and what ended longer ago than the retention is forgotten

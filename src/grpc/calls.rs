@@ -40,12 +40,8 @@ const READ_MAX: Duration = Duration::from_secs(2);
 /// The stream that carries calls. It is none itself: each of its requests is, and goes through [`Calls::one_of_many`].
 const SESSION: &str = "/stockhold.v1.ReservationService/Session";
 
-/// Calls that carry calls in one message.
-const MANY: [&str; 3] = [
-    "/stockhold.v1.ReservationService/ReserveMany",
-    "/stockhold.v1.ReservationService/ConfirmMany",
-    "/stockhold.v1.ReservationService/CancelMany",
-];
+/// What the names of calls end with that carry calls in one message.
+const MANY: &str = "Many";
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
@@ -211,7 +207,7 @@ where
         // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
         // later, so that this one wins.
         let deadline = self.calls.deadline(path, request.headers());
-        if MANY.contains(&path) {
+        if path.ends_with(MANY) {
             request.extensions_mut().insert(Whole::call(id.clone(), &deadline));
         }
         guard(inner, self.calls.clone(), request, id, deadline).instrument(span).map(Ok).boxed()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -62,12 +63,15 @@ impl Sessions {
 }
 
 async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answers: Sender<Answer>, end: End) {
-    let requests = Box::pin(requests.take_until(end.reached(answers.clone())));
-    let with_room = stream::unfold((requests, answers.clone()), |(mut requests, answers)| async move {
+    let with_room = stream::unfold(Some((requests, answers.clone())), |readable| async move {
+        let (mut requests, answers) = readable?;
         let room = answers.clone().reserve_owned().await.ok()?;
         let request = requests.next().await.filter(is_heard)?;
-        Some(((room, request), (requests, answers)))
+        // tonic would read on from within a request that it could not read, and take its bytes for others.
+        let readable = request.is_ok().then_some((requests, answers));
+        Some(((room, request), readable))
     });
+    let with_room = with_room.take_until(end.reached(answers.clone()));
     let calls = with_room.map(|(room, request)| call(&carrier, room, request)).buffer_unordered(UNANSWERED_MAX);
     tokio::select! {
         () = calls.for_each(|()| std::future::ready(())) => {}
@@ -76,8 +80,8 @@ async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answer
     }
 }
 
-/// False where the connection broke, which has many codes and always a cause: nobody hears what is answered, and nothing is wrong here. What cannot be
-/// read has no cause but itself.
+/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of many codes, and a cause; that of a
+/// request that cannot be read has none.
 fn is_heard(request: &Result<v1::SessionRequest, Status>) -> bool {
     request.as_ref().err().is_none_or(|failure| failure.source().is_none())
 }
@@ -86,9 +90,9 @@ impl End {
     /// Waits until the caller shall no longer be read from; he is told before.
     async fn reached(self, answers: Sender<Answer>) {
         self.stop.cancelled().await;
-        // Who has left needs no word.
-        let _ = answers.send(Ok(v1::SessionResponse { going_away: true, ..Default::default() })).await;
-        tokio::time::sleep(self.read_on).await;
+        let word = v1::SessionResponse { going_away: true, ..Default::default() };
+        // Who has left needs no word, and for one who does not read there is no room.
+        let _ = tokio::join!(sleep(self.read_on), timeout(self.read_on, answers.send(Ok(word))));
     }
 }
 
@@ -105,7 +109,7 @@ async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::
             };
             Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false })
         }
-        // Nothing can be read after it. The stream ends with it.
+        // Nothing is read after it. The stream ends with it.
         Err(failure) => Err(carrier.whole.id.refuse_whole(&failure)),
     };
     room.send(answer);

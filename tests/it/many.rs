@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use prost::Message;
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::outcome::Outcome;
 use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
@@ -243,7 +244,7 @@ async fn a_request_that_waits_holds_up_no_other_and_the_bounds_are_those_of_call
 
 #[tokio::test]
 async fn what_is_done_is_told_though_another_of_the_many_takes_too_long() {
-    // Less than the database lets wait for a row.
+    // Sooner than the ledger gives the locked row up, which is told otherwise.
     let mut site = Site::start(&["--deadline-max", "3s", "--recover-grace", "1h"]).await;
     let location = || "elsewhere".to_owned();
     site.caller.set("a", 5).await;
@@ -379,8 +380,35 @@ async fn bytes_that_are_no_request_end_the_session() {
 }
 
 #[tokio::test]
+async fn nothing_is_read_after_a_request_that_cannot_be_read() {
+    const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 5).await;
+    caller.reserve("victim", &[("a", 1)]).await.expect("held");
+    // Read on from within, it would be a request of its own, and the begin of one that never comes to its end.
+    let mut too_long = Vec::new();
+    let hidden = v1::SessionRequest { id: 1, request: Some(Asked::Cancel(cancel("victim"))) }.encode_to_vec();
+    for len in [hidden.len(), MESSAGE_BYTES_MAX] {
+        too_long.push(0);
+        too_long.extend(u32::try_from(len).expect("short").to_be_bytes());
+        too_long.extend(&hidden);
+    }
+    too_long.resize(MESSAGE_BYTES_MAX + 1, 0);
+
+    let mut grpc = tonic::client::Grpc::new(channel(&service).await);
+    grpc.ready().await.expect("ready");
+    let path = "/stockhold.v1.ReservationService/Session".parse().expect("a path");
+    let answers = grpc.streaming(Request::new(tokio_stream::once(too_long)), path, RawCodec).await;
+    let refused = timeout(BOUND, answers.expect("opens").into_inner().message()).await.expect("is answered");
+    assert_eq!(refused.expect_err("it is too long").code(), Code::InvalidArgument);
+    // What is read is asked for before the refusal is sent, and the store does one thing after the other.
+    assert_eq!(caller.counts("a").await, (5, 1, 4), "what was hidden in it was done");
+}
+
+#[tokio::test]
 async fn a_session_is_told_of_its_servers_end_and_may_finish() {
-    let mut service = Instance::embedded().arg("--shutdown-grace").arg("8s").start();
+    let mut service = Instance::embedded().arg("--shutdown-grace").arg("9500ms").start();
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 5).await;
     let mut polite = Session::open(channel(&service).await).await;
