@@ -114,6 +114,3 @@ async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::
     };
     room.send(answer);
 }
-
-#[cfg(test)]
-mod tests;

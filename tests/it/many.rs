@@ -1,5 +1,6 @@
 //! Many calls together: in one message, or on one stream, by hand and through the client that shares it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -10,7 +11,9 @@ use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
 use stockhold::grpc::v1::session_request::Request as Asked;
 use stockhold_client::Client;
 use stockhold_client::v1 as client_v1;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -28,6 +31,8 @@ const BOUND: Duration = Duration::from_secs(30);
 
 /// Requests of a session that may be unanswered or unread.
 const UNANSWERED_MAX: i64 = 1024;
+
+const SESSION: &str = "/stockhold.v1.ReservationService/Session";
 
 /// Sessions that may be open at once.
 const SESSIONS_MAX: usize = 1024;
@@ -283,12 +288,36 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
     for session in &mut sessions {
         session.next().await.expect_err("it is broken");
     }
+    for reason in 0..=13 {
+        reset_sessions(service.address(), h2::Reason::from(reason)).await;
+    }
     // When another call has been answered, the breaks before it have most likely been noticed.
     let another = channel(&service).await;
     ReservationServiceClient::new(another).get_reservation(get("x")).await.expect_err("nobody has reserved it");
     service.terminate();
-    assert!(service.wait_exit().success());
+    // Meanwhile its connection is closed by a task of this thread.
+    let exit = spawn_blocking(move || (service.wait_exit(), service));
+    let (status, service) = timeout(BOUND, exit).await.expect("ends").expect("does not panic");
+    assert!(status.success());
     assert!(!service.log().contains("failed"), "{}", service.log());
+}
+
+/// Opens some and breaks them off, as a proxy may for a reason of its own.
+async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (calls, connection) = h2::client::handshake(stream).await.expect("both speak HTTP/2");
+    let connection = tokio::spawn(connection);
+    for _ in 0..20 {
+        let mut calls = calls.clone().ready().await.expect("the connection is usable");
+        let request = http::Request::post(format!("http://localhost{SESSION}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let (opened, mut requests) = calls.send_request(request.body(()).expect("a request"), false).expect("is sent");
+        assert!(opened.await.expect("opens").status().is_success());
+        requests.send_reset(reason);
+    }
+    drop(calls);
+    connection.await.expect("does not panic").expect("ends well");
 }
 
 #[tokio::test]
@@ -367,7 +396,7 @@ async fn bytes_that_are_no_request_end_the_session() {
     for (what, bytes) in [("no message", vec![0xff; 9]), ("a long message", vec![0; 300 * 1024])] {
         let mut grpc = tonic::client::Grpc::new(channel(&service).await);
         grpc.ready().await.expect("ready");
-        let path = "/stockhold.v1.ReservationService/Session".parse().expect("a path");
+        let path = SESSION.parse().expect("a path");
         let answers = grpc.streaming(Request::new(tokio_stream::once(bytes)), path, RawCodec).await;
         let status = match answers {
             Ok(answers) => timeout(BOUND, answers.into_inner().message()).await.expect("ends").expect_err("no answer"),
@@ -398,7 +427,7 @@ async fn nothing_is_read_after_a_request_that_cannot_be_read() {
 
     let mut grpc = tonic::client::Grpc::new(channel(&service).await);
     grpc.ready().await.expect("ready");
-    let path = "/stockhold.v1.ReservationService/Session".parse().expect("a path");
+    let path = SESSION.parse().expect("a path");
     let answers = grpc.streaming(Request::new(tokio_stream::once(too_long)), path, RawCodec).await;
     let refused = timeout(BOUND, answers.expect("opens").into_inner().message()).await.expect("is answered");
     assert_eq!(refused.expect_err("it is too long").code(), Code::InvalidArgument);
