@@ -73,8 +73,12 @@ async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answer
     });
     let with_room = with_room.take_until(end.reached(answers.clone()));
     let calls = with_room.map(|(room, request)| call(&carrier, room, request)).buffer_unordered(UNANSWERED_MAX);
+    // The stream ends with a refusal, so that it waits until all before it are answered.
+    let calls = calls.fold(None, |refusal, unreadable| std::future::ready(unreadable.or(refusal)));
     tokio::select! {
-        () = calls.for_each(|()| std::future::ready(())) => {}
+        refusal = calls => if let Some((room, failure)) = refusal {
+            room.send(Err(carrier.whole.id.refuse_whole(&failure)));
+        },
         // Who has left takes along what can be dropped.
         () = answers.closed() => {}
     }
@@ -96,21 +100,24 @@ impl End {
     }
 }
 
-async fn call(carrier: &Carrier, room: OwnedPermit<Answer>, request: Result<v1::SessionRequest, Status>) {
-    let answer = match request {
-        Ok(v1::SessionRequest { id, request }) => {
-            let outcome = match request {
-                Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
-                Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
-                Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
-                Some(Request::Extend(request)) => carrier.outcome(id, request).await,
-                Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
-                None => carrier.refusal(id, &status::required("request")),
-            };
-            Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false })
-        }
-        // Nothing is read after it. The stream ends with it.
-        Err(failure) => Err(carrier.whole.id.refuse_whole(&failure)),
+/// Answers a request; one that cannot be read comes back.
+async fn call(
+    carrier: &Carrier,
+    room: OwnedPermit<Answer>,
+    request: Result<v1::SessionRequest, Status>,
+) -> Option<(OwnedPermit<Answer>, Status)> {
+    let v1::SessionRequest { id, request } = match request {
+        Ok(request) => request,
+        Err(failure) => return Some((room, failure)),
     };
-    room.send(answer);
+    let outcome = match request {
+        Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
+        Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
+        Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
+        Some(Request::Extend(request)) => carrier.outcome(id, request).await,
+        Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
+        None => carrier.refusal(id, &status::required("request")),
+    };
+    room.send(Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false }));
+    None
 }

@@ -136,8 +136,10 @@ impl Site {
                     // What was begun runs on.
                     timeout(BOUND, self.calls.finish()).await.expect("it ends");
                 }
-                // A late Confirm that finds the stock gone ends the reservation.
-                let may_change = code == Code::DeadlineExceeded || reason == "RESERVATION_REJECTED";
+                // A late Confirm that finds the stock gone ends the reservation, and a session does what comes before the bytes that it refuses.
+                let may_change = code == Code::DeadlineExceeded
+                    || reason == "RESERVATION_REJECTED"
+                    || case.rpc() == "ReservationService/Session";
                 (format!("{code:?} {reason}"), may_change)
             }
         };

@@ -409,6 +409,30 @@ async fn bytes_that_are_no_request_end_the_session() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
+    let mut site = Site::start(&["--deadline-max", "2s", "--recover-grace", "1h"]).await;
+    site.caller.set("a", 5).await;
+    site.caller.reserve("1", &[("a", 1)]).await.expect("held");
+    let lock = lock_row(&site.database).await;
+    let waits = v1::SessionRequest { id: 1, request: Some(Asked::Confirm(confirm("1"))) };
+    let bytes = [waits.encode_to_vec(), vec![0xff; 9]];
+    let mut grpc = tonic::client::Grpc::new(site.channel().await);
+    grpc.ready().await.expect("ready");
+    let path = SESSION.parse().expect("a path");
+    let answers = grpc.streaming(Request::new(tokio_stream::iter(bytes)), path, RawCodec).await;
+    let mut answers = answers.expect("opens").into_inner();
+
+    let answer = timeout(BOUND, answers.message()).await.expect("is answered").expect("before the refusal");
+    let answer = v1::SessionResponse::decode(&*answer.expect("no end yet")).expect("a message");
+    let too_long = Err(is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
+    assert_eq!((answer.id, came(answer.outcome.expect("an outcome"))), (1, too_long));
+    let refused = timeout(BOUND, answers.message()).await.expect("ends").expect_err("the second is no request");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    lock.rollback().await.expect("unlocks");
+    site.end().await;
+}
+
+#[tokio::test]
 async fn nothing_is_read_after_a_request_that_cannot_be_read() {
     const MESSAGE_BYTES_MAX: usize = 256 * 1024;
     let service = Instance::embedded().start();
