@@ -136,10 +136,10 @@ impl Site {
                     // What was begun runs on.
                     timeout(BOUND, self.calls.finish()).await.expect("it ends");
                 }
-                // A late Confirm that finds the stock gone ends the reservation, and a session does what comes before the bytes that it refuses.
+                // A late Confirm that finds the stock gone ends the reservation, and a session does what came before the bytes that it refuses.
                 let may_change = code == Code::DeadlineExceeded
                     || reason == "RESERVATION_REJECTED"
-                    || case.rpc() == "ReservationService/Session";
+                    || case.rpc() == "ReservationService/Session" && case.is_followed();
                 (format!("{code:?} {reason}"), may_change)
             }
         };

@@ -390,16 +390,21 @@ async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
     assert_eq!(caller.counts("a").await.1, ASKED);
 }
 
+/// Opens a session of messages whose every byte is the test's own choice.
+async fn send_raw<const N: usize>(channel: Channel, messages: [Vec<u8>; N]) -> Result<Streaming<Vec<u8>>, Status> {
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.expect("ready");
+    let path = SESSION.parse().expect("a path");
+    let answers = grpc.streaming(Request::new(tokio_stream::iter(messages)), path, RawCodec).await?;
+    Ok(answers.into_inner())
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_request_end_the_session() {
     let service = Instance::embedded().start();
     for (what, bytes) in [("no message", vec![0xff; 9]), ("a long message", vec![0; 300 * 1024])] {
-        let mut grpc = tonic::client::Grpc::new(channel(&service).await);
-        grpc.ready().await.expect("ready");
-        let path = SESSION.parse().expect("a path");
-        let answers = grpc.streaming(Request::new(tokio_stream::once(bytes)), path, RawCodec).await;
-        let status = match answers {
-            Ok(answers) => timeout(BOUND, answers.into_inner().message()).await.expect("ends").expect_err("no answer"),
+        let status = match send_raw(channel(&service).await, [bytes]).await {
+            Ok(mut answers) => timeout(BOUND, answers.message()).await.expect("ends").expect_err("no answer"),
             Err(status) => status,
         };
         assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
@@ -416,11 +421,7 @@ async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
     let lock = lock_row(&site.database).await;
     let waits = v1::SessionRequest { id: 1, request: Some(Asked::Confirm(confirm("1"))) };
     let bytes = [waits.encode_to_vec(), vec![0xff; 9]];
-    let mut grpc = tonic::client::Grpc::new(site.channel().await);
-    grpc.ready().await.expect("ready");
-    let path = SESSION.parse().expect("a path");
-    let answers = grpc.streaming(Request::new(tokio_stream::iter(bytes)), path, RawCodec).await;
-    let mut answers = answers.expect("opens").into_inner();
+    let mut answers = send_raw(site.channel().await, bytes).await.expect("opens");
 
     let answer = timeout(BOUND, answers.message()).await.expect("is answered").expect("before the refusal");
     let answer = v1::SessionResponse::decode(&*answer.expect("no end yet")).expect("a message");
@@ -449,11 +450,8 @@ async fn nothing_is_read_after_a_request_that_cannot_be_read() {
     }
     too_long.resize(MESSAGE_BYTES_MAX + 1, 0);
 
-    let mut grpc = tonic::client::Grpc::new(channel(&service).await);
-    grpc.ready().await.expect("ready");
-    let path = SESSION.parse().expect("a path");
-    let answers = grpc.streaming(Request::new(tokio_stream::once(too_long)), path, RawCodec).await;
-    let refused = timeout(BOUND, answers.expect("opens").into_inner().message()).await.expect("is answered");
+    let mut answers = send_raw(channel(&service).await, [too_long]).await.expect("opens");
+    let refused = timeout(BOUND, answers.message()).await.expect("is answered");
     assert_eq!(refused.expect_err("it is too long").code(), Code::InvalidArgument);
     // What is read is asked for before the refusal is sent, and the store does one thing after the other.
     assert_eq!(caller.counts("a").await, (5, 1, 4), "what was hidden in it was done");

@@ -146,6 +146,14 @@ impl Case {
         }
     }
 
+    /// Whether there are bytes behind a first message that is whole.
+    pub(super) fn is_followed(&self) -> bool {
+        let body = self.body();
+        let Some((head, rest)) = body.split_at_checked(FRAME_BYTES) else { return false };
+        let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes"));
+        head[0] == 0 && (length as usize) < rest.len()
+    }
+
     /// Fails unless the answer is a message of this RPC; a session has any number of them.
     pub(super) fn read_answer(&self, mut body: Bytes) {
         let mut messages = 0;
