@@ -10,9 +10,9 @@
 -- It answers one reply a command: a record where the command is accepted, else a word and what belongs to it, joined by tabs; the commands that answer several
 -- records give a list.
 --
--- A call has many commands because calls are what costs. It reads what they need in few steps, applies them one by one to what it has read, and
--- writes what has changed in few steps. A command that meets what this library never wrote is answered `corrupt`, and changes nothing: it looks at all
--- that it may need before it changes anything, for Lua does not roll back.
+-- A call has many commands because calls are what costs, and the steps of Lua most of them. It reads what they need in few steps, applies them one by one to
+-- what it has read, and writes what has changed in few steps. A command that meets what this library never wrote is answered `corrupt`, and changes nothing: it
+-- looks at all that it may need before it changes anything, for Lua does not roll back.
 
 -- Redis gives these to a function when it is called, and not while it is loaded.
 local call, concat, find, match, gmatch, gsub, format, floor, max, min
@@ -29,80 +29,28 @@ local function corrupt(what)
   error({ corrupt = what })
 end
 
----------------------------------------------------------------------------------------------------------------------------------- formats
-
--- A record is `1 state create ttl end reserved confirmed sku quantity sku quantity ...`, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl`
--- ms after its creation, which may be before it where the clock went back.
-local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t([^\t]*)\t([^\t]*)\t(.*)$'
-
-local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
-
-local function are_lines(lines)
-  return lines == '' or find(lines, '^[^\t]+\t%d+$') or gsub(lines .. '\t', '[^\t]+\t%d+\t', '') == ''
-end
-
-local function parse_record(raw)
-  local state, create, ttl, ended, reserved, confirmed, lines = match(raw, RECORD_FORM)
-  if state and KNOWN_STATES[state] and (state ~= 'HELD' or ttl ~= '' and create ~= '') and are_lines(lines) then
-    return { raw = raw, state = state, create = create, ttl = ttl, ended = ended, reserved = reserved, confirmed = confirmed, lines = lines }
-  end
-end
-
-local function pack_record(r)
-  return '1\t' .. r.state .. '\t' .. r.create .. '\t' .. r.ttl .. '\t' .. r.ended .. '\t' .. r.reserved .. '\t' .. r.confirmed .. '\t' .. r.lines
-end
-
--- A register is `version on_hand floor retired`.
-local function parse_register(raw)
-  local version, on_hand, floor, retired = match(raw, '^(%d+) (%-?%d+) (%-?%d+) ([01])$')
-  if not version then corrupt('register: ' .. raw) end
-  return { raw = raw, version = tonumber(version), on_hand = tonumber(on_hand), floor = tonumber(floor), retired = retired == '1' }
-end
-
--- A held counter is `units changes`.
-local function parse_held(raw)
-  local units, changes = match(raw, '^(%d+) (%d+)$')
-  if not units then corrupt('held: ' .. raw) end
-  return { units = tonumber(units), changes = tonumber(changes) }
-end
-
-local function pack_held(counter)
-  return text(counter.units) .. ' ' .. text(counter.changes)
-end
-
-local function split(names)
-  local list = {}
-  for name in gmatch(names, '[^\t]+') do list[#list + 1] = name end
-  return list
-end
-
--- Both `sku quantity sku quantity ...` and `sku row sku row ...`, an empty row where the ledger has none, as a list of the skus, one of what
--- stands behind them, and the same by sku. Many commands of a call have the same.
-local pairs_seen
-local function pairs_of(joined)
-  local seen = pairs_seen[joined]
-  if not seen then
-    local skus, values, by_sku, count = {}, {}, {}, 0
-    for sku, value in gmatch(joined, '([^\t]+)\t([^\t]*)') do
-      count = count + 1
-      skus[count], values[count], by_sku[sku] = sku, value, value
-    end
-    seen = { skus, values, by_sku }
-    pairs_seen[joined] = seen
-  end
-  return seen[1], seen[2], seen[3]
-end
-
 --------------------------------------------------------------------------------------------------------------------- what a call works on
 
--- What was read, by id or sku: a text until it is needed, then its table; false if there is none.
-local records, registers, held
+-- Records by id, as texts, false if there is none. What this call has written is not among them: who needs it writes it out, and reads it again.
+local records
 
--- The lists of skus that are read and intact: many commands of a call have the same.
-local stocked, counted
+-- By sku: a text until it is needed, then its table; false if there is none.
+local registers, held
 
--- What is to be written: names of the above, and by id the new score in an index, false to leave it.
-local new_records, new_registers, new_held, new_deadlines, new_unsettled
+-- What the arguments say of skus, by its text: many commands of a call have the same.
+local lines_seen, rows_seen
+
+-- The rows that were pushed last, and are as they were then.
+local pushed
+
+-- What is to be written, if anything is, for a lone command is to pay for no lists that stay empty: ids and texts of records, ids of those to be forgotten, and
+-- the skus of registers. Counters carry the mark themselves.
+local new_records, old_records, new_registers
+
+-- Two indexes: their keys, the ids that are to leave them, and the scores and ids that are to enter them then.
+local deadlines, unsettled = {}, {}
+
+-- What has ended in this call, and whether it wrote records.
 local newly_ended, wrote_records
 
 -- How many overdue holds this call has reclaimed, if it did, and whether others remain.
@@ -122,206 +70,287 @@ local function begin_call(keys, args)
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
   NOW = text(now)
-  pairs_seen = {}
-  records, registers, held, stocked, counted = {}, {}, {}, {}, {}
-  new_records, new_registers, new_held, new_deadlines, new_unsettled = {}, {}, {}, {}, {}
-  newly_ended, wrote_records, reclaimed, overdue_remain = {}, nil, nil, nil
+  records, registers, held, lines_seen, rows_seen, pushed = {}, {}, {}, {}, {}, nil
+  new_records, old_records, new_registers = nil, nil, nil
+  deadlines.key, deadlines.left, deadlines.entered = DEADLINES, nil, nil
+  unsettled.key, unsettled.left, unsettled.entered = UNSETTLED, nil, nil
+  newly_ended, wrote_records, reclaimed, overdue_remain = nil, nil, nil, nil
 end
+
+---------------------------------------------------------------------------------------------------------------------------------- formats
+
+-- Lines are `sku quantity sku quantity ...`, joined by tabs: their text, and lists of their skus and quantities. Nothing if it is none.
+local function lines_of(joined)
+  local lines = lines_seen[joined]
+  if lines then return lines end
+  if joined ~= '' and not find(joined, '^[^\t]+\t%d+$') and gsub(joined .. '\t', '[^\t]+\t%d+\t', '') ~= '' then return nil end
+  local skus, quantities = {}, {}
+  for sku, quantity in gmatch(joined, '([^\t]+)\t(%d+)') do
+    skus[#skus + 1] = sku
+    quantities[#quantities + 1] = tonumber(quantity)
+  end
+  lines = { text = joined, skus = skus, quantities = quantities }
+  lines_seen[joined] = lines
+  return lines
+end
+
+-- Rows are `sku row sku row ...`, joined by tabs, an empty row where the ledger has none: a list of the skus, the rows by sku, and the lines that have
+-- one each.
+local function rows_of(joined)
+  local rows = rows_seen[joined]
+  if not rows then
+    rows = { skus = {}, by_sku = {}, covers = {} }
+    for sku, row in gmatch(joined, '([^\t]+)\t([^\t]*)') do
+      rows.skus[#rows.skus + 1] = sku
+      rows.by_sku[sku] = row
+    end
+    rows_seen[joined] = rows
+  end
+  return rows
+end
+
+-- A record is `1 state create ttl end reserved confirmed lines`, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl` ms after its creation,
+-- which may be before it where the clock went back. Whatever handles the fields of a record has them in this order.
+local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t(%S*)\t(%S*)\t(.*)$'
+
+local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
+
+local function parse_record(raw)
+  local state, create, ttl, ended, reserved, confirmed, joined = match(raw, RECORD_FORM)
+  if KNOWN_STATES[state or ''] and (state ~= 'HELD' or ttl ~= '' and create ~= '') then
+    local lines = lines_of(joined)
+    if lines then return state, create, ttl, ended, reserved, confirmed, lines end
+  end
+end
+
+-- A register is `version on_hand floor retired`.
+local function parse_register(raw)
+  local version, on_hand, floor, retired = match(raw, '^(%d+) (%-?%d+) (%-?%d+) ([01])$')
+  if not version then corrupt('register: ' .. raw) end
+  -- No more than these may be held.
+  local units_max = min(on_hand - floor, UNITS_MAX)
+  return { raw = raw, version = tonumber(version), units_max = units_max, retired = retired == '1' }
+end
+
+-- A held counter is `units changes`.
+local function parse_held(raw)
+  local units, changes = match(raw, '^(%d+) (%d+)$')
+  if not units then corrupt('held: ' .. raw) end
+  return { units = tonumber(units), changes = tonumber(changes), is_new = false }
+end
+
+local function pack_held(counter)
+  return text(counter.units) .. ' ' .. text(counter.changes)
+end
+
+local function split(names)
+  local list = {}
+  for name in gmatch(names, '[^\t]+') do list[#list + 1] = name end
+  return list
+end
+
+---------------------------------------------------------------------------------------------------------------------- reading and writing
 
 -- Lua has a bound on how many arguments one call may have.
 local AT_ONCE = 4000
 
+-- The list with one name more, and the list itself where there was none.
+local function add(list, name)
+  if not list then return { name } end
+  list[#list + 1] = name
+  return list
+end
+
+-- The list with two more.
+local function add_pair(list, one, other)
+  if not list then return { one, other } end
+  local count = #list
+  list[count + 1], list[count + 2] = one, other
+  return list
+end
+
 local function read(key, known, names)
+  if #names == 1 then
+    known[names[1]] = call('HGET', key, names[1])
+    return
+  end
+  for from = 1, #names, AT_ONCE do
+    local values = call('HMGET', key, unpack(names, from, min(from + AT_ONCE - 1, #names)))
+    for at = 1, #values do known[names[from + at - 1]] = values[at] end
+  end
+end
+
+local function read_unknown(key, known, names)
   local unknown
   for index = 1, #names do
     local name = names[index]
     if known[name] == nil then
       known[name] = false
-      unknown = unknown or {}
-      unknown[#unknown + 1] = name
+      unknown = add(unknown, name)
     end
   end
-  if not unknown then return end
-  for from = 1, #unknown, AT_ONCE do
-    local to = min(from + AT_ONCE - 1, #unknown)
-    for at, value in ipairs(call('HMGET', key, unpack(unknown, from, to))) do known[unknown[from + at - 1]] = value end
-  end
-end
-
-local function parsed(known, name, parse)
-  local value = known[name]
-  if type(value) == 'string' then
-    value = parse(value)
-    known[name] = value
-  end
-  return value
-end
-
-local function read_record(id)
-  if records[id] == nil then read(RECORDS, records, { id }) end
-  local r = parsed(records, id, parse_record)
-  if r == nil then corrupt('record of ' .. id) end
-  return r
-end
-
--- The counters of these skus, all of them intact.
-local function read_held(skus)
-  if counted[skus] then return end
-  read(HELD, held, skus)
-  for _, sku in ipairs(skus) do
-    if not held[sku] then held[sku] = { units = 0, changes = 0 } end
-    parsed(held, sku, parse_held)
-  end
-  counted[skus] = true
+  if unknown then read(key, known, unknown) end
 end
 
 -- The registers of these skus, all of them intact; false where there is none.
 local function read_registers(skus)
-  if stocked[skus] then return end
-  read(STOCK, registers, skus)
-  for _, sku in ipairs(skus) do parsed(registers, sku, parse_register) end
-  stocked[skus] = true
+  read_unknown(STOCK, registers, skus)
+  for _, sku in ipairs(skus) do
+    local register = registers[sku]
+    if type(register) == 'string' then registers[sku] = parse_register(register) end
+  end
+end
+
+-- The counters of these skus, all of them intact.
+local function read_held(skus)
+  read_unknown(HELD, held, skus)
+  for _, sku in ipairs(skus) do
+    local counter = held[sku]
+    if not counter then
+      held[sku] = { units = 0, changes = 0, is_new = false }
+    elseif type(counter) == 'string' then
+      held[sku] = parse_held(counter)
+    end
+  end
+end
+
+local function need_registers(lines)
+  if lines.has_registers then return end
+  read_registers(lines.skus)
+  lines.has_registers = true
+end
+
+local function need_held(lines)
+  if lines.has_held then return end
+  read_held(lines.skus)
+  lines.has_held = true
 end
 
 local function write_all(command, key, arguments)
+  if not arguments then return end
   for from = 1, #arguments, AT_ONCE do
     call(command, key, unpack(arguments, from, min(from + AT_ONCE - 1, #arguments)))
   end
 end
 
-local function write_index(key, scores)
-  local entered, left = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      entered[#entered + 1] = score
-      entered[#entered + 1] = id
-    else
-      left[#left + 1] = id
-    end
-    scores[id] = nil
-  end
-  write_all('ZADD', key, entered)
-  write_all('ZREM', key, left)
+local function write_index(index)
+  write_all('ZREM', index.key, index.left)
+  write_all('ZADD', index.key, index.entered)
+  index.left, index.entered = nil, nil
 end
 
-local function write_hash(key, names, known)
-  local fields, gone = {}, {}
-  for name in pairs(names) do
-    if known[name] then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = known[name].raw
-    else
-      gone[#gone + 1] = name
-    end
-    names[name] = nil
-  end
-  write_all('HSET', key, fields)
-  write_all('HDEL', key, gone)
-end
-
--- Writes what has changed, for those who look at an index.
+-- Writes what has changed, for those who look at it.
 local function flush()
   -- The indexes first: an entry too many does no harm should a key turn out to be something else, for the record decides.
-  write_index(DEADLINES, new_deadlines)
-  write_index(UNSETTLED, new_unsettled)
-  if next(new_registers) and call('EXISTS', STOCK) == 0 then
+  write_index(unsettled)
+  write_index(deadlines)
+  if new_registers and call('EXISTS', STOCK) == 0 then
     for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PERSIST', key) end
   end
-  wrote_records = wrote_records or next(new_records)
-  write_hash(RECORDS, new_records, records)
-  write_hash(STOCK, new_registers, registers)
-  for sku in pairs(new_held) do held[sku].raw = pack_held(held[sku]) end
-  write_hash(HELD, new_held, held)
+  wrote_records = wrote_records or new_records or old_records
+  write_all('HDEL', RECORDS, old_records)
+  write_all('HSET', RECORDS, new_records)
+  new_records, old_records = nil, nil
+
+  local fields, gone
+  for sku in pairs(new_registers or {}) do
+    if registers[sku] then
+      fields = add_pair(fields, sku, registers[sku].raw)
+    else
+      gone = add(gone, sku)
+    end
+  end
+  write_all('HSET', STOCK, fields)
+  write_all('HDEL', STOCK, gone)
+  new_registers, fields = nil, nil
+
+  for sku, counter in pairs(held) do
+    if type(counter) == 'table' and counter.is_new then
+      fields = add_pair(fields, sku, pack_held(counter))
+      counter.is_new = false
+    end
+  end
+  write_all('HSET', HELD, fields)
 end
 
 -- Ends the call. What has ended in it waits in one entry to be forgotten. A location without stock may be one that nobody knows, and that nobody sweeps: it is
 -- forgotten as a whole when it was not touched for the retention time, unless it gets its first register before.
 local function finish_call()
-  if #newly_ended > 0 then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
+  if newly_ended then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
   flush()
-  if wrote_records and call('EXISTS', STOCK, HELD) == 0 then
+  local _, has_register = next(registers)
+  if wrote_records and not has_register and call('EXISTS', STOCK, HELD) == 0 then
     for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PEXPIRE', key, RETENTION_MS) end
   end
 end
 
 ------------------------------------------------------------------------------------------------------------------------------------ steps
 
-local function is_live(r)
-  return r.state == 'HELD' or r.state == 'CONFIRMING'
+local function is_live(state)
+  return state == 'HELD' or state == 'CONFIRMING'
 end
 
-local function expire_of(r)
-  return r.create + r.ttl
-end
-
-local function is_overdue(r)
-  return r.state == 'HELD' and expire_of(r) <= now
+local function is_overdue(state, create, ttl)
+  return state == 'HELD' and create + ttl <= now
 end
 
 local function hold(lines, sign)
-  local skus, quantities = pairs_of(lines)
-  read_held(skus)
-  for index, sku in ipairs(skus) do
+  need_held(lines)
+  local skus, quantities = lines.skus, lines.quantities
+  for index = 1, #skus do
+    local sku = skus[index]
     local counter = held[sku]
     counter.units = max(0, counter.units + sign * quantities[index])
     counter.changes = counter.changes + 1
-    new_held[sku] = true
+    counter.is_new = true
   end
 end
 
 local function is_unsettled(id)
-  if new_unsettled[id] ~= nil then return new_unsettled[id] end
   return call('ZSCORE', UNSETTLED, id)
 end
 
-local function leave_index(id, state)
-  if state == 'HELD' then
-    new_deadlines[id] = false
-  elseif state == 'CONFIRMING' or state == 'CANCELLED' then
-    new_unsettled[id] = false
-  end
+local function leave(index, id)
+  index.left = add(index.left, id)
 end
 
-local function put(id, r, state)
-  leave_index(id, r.state)
-  r.state = state
-  r.raw = pack_record(r)
-  records[id] = r
-  new_records[id] = true
-  return r.raw
+local function enter(index, score, id)
+  index.entered = add_pair(index.entered, score, id)
 end
 
--- Writes a record that time does not make forgotten, and enters it in the index of its state.
-local function write(id, r, state)
-  local reply = put(id, r, state)
-  if state == 'HELD' then new_deadlines[id] = text(expire_of(r)) else new_unsettled[id] = NOW end
-  return reply
+local function put(id, state, create, ttl, ended, reserved, confirmed, lines)
+  local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. reserved .. '\t' .. confirmed .. '\t' .. lines.text
+  new_records = add_pair(new_records, id, raw)
+  records[id] = nil
+  return raw
 end
 
 -- Writes a record that has ended and needs no settlement (any more): it is forgotten after the retention time.
-local function finish(id, r, state)
-  newly_ended[#newly_ended + 1] = id
-  return put(id, r, state)
+local function finish(id, ...)
+  newly_ended = add(newly_ended, id)
+  return put(id, ...)
 end
 
-local function expire(id, r)
-  hold(r.lines, -1)
-  r.ended = text(expire_of(r))
-  finish(id, r, 'EXPIRED')
+local function expire(id, create, ttl, reserved, confirmed, lines)
+  hold(lines, -1)
+  leave(deadlines, id)
+  local ended = text(create + ttl)
+  return 'EXPIRED', create, ttl, ended, reserved, confirmed, lines, finish(id, 'EXPIRED', create, ttl, ended, reserved, confirmed, lines)
 end
 
+-- The fields of the reservation that a command is about, and behind them its text; nothing if there is none. It is expired if it is overdue.
 local function addressed(id)
-  local r = read_record(id)
-  if r and is_overdue(r) then expire(id, r) end
-  return r
-end
-
--- The intact records of these ids.
-local function records_of(ids)
-  read(RECORDS, records, ids)
-  local found = {}
-  for _, id in ipairs(ids) do found[id] = parsed(records, id, parse_record) or nil end
-  return found
+  local raw = records[id]
+  if raw == nil then
+    flush()
+    raw = call('HGET', RECORDS, id)
+    records[id] = raw
+  end
+  if not raw then return nil end
+  local state, create, ttl, ended, reserved, confirmed, lines = parse_record(raw)
+  if not state then corrupt('record of ' .. id) end
+  if is_overdue(state, create, ttl) then return expire(id, create, ttl, reserved, confirmed, lines) end
+  return state, create, ttl, ended, reserved, confirmed, lines, raw
 end
 
 -- Reclaims a bounded number of overdue holds, once a call. The index only says where to look: the record decides.
@@ -329,18 +358,18 @@ local function reclaim()
   if reclaimed then return 0 end
   flush()
   local ids = call('ZRANGEBYSCORE', DEADLINES, '-inf', NOW, 'LIMIT', 0, RECLAIM_HOLDS_MAX + 1)
-  local found = records_of(ids)
-  local looked, holds, lines = 0, 0, 0
-  while looked < min(#ids, RECLAIM_HOLDS_MAX) and lines < RECLAIM_LINES_MAX do
+  read(RECORDS, records, ids)
+  local looked, holds, count = 0, 0, 0
+  while looked < min(#ids, RECLAIM_HOLDS_MAX) and count < RECLAIM_LINES_MAX do
     looked = looked + 1
     local id = ids[looked]
-    local r = found[id]
-    if not r or not is_overdue(r) then
-      new_deadlines[id] = false
-    elseif pcall(read_held, (pairs_of(r.lines))) then
-      lines = lines + #pairs_of(r.lines)
+    local state, create, ttl, _, reserved, confirmed, lines = parse_record(records[id] or '')
+    if not is_overdue(state, create, ttl) then
+      leave(deadlines, id)
+    elseif pcall(need_held, lines) then
+      count = count + #lines.skus
       holds = holds + 1
-      expire(id, r)
+      expire(id, create, ttl, reserved, confirmed, lines)
     end
   end
   reclaimed, overdue_remain = holds, looked < #ids
@@ -349,6 +378,7 @@ end
 
 -- Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
 local function forget()
+  flush()
   local looked = 0
   while true do
     local time, entry = match(call('LINDEX', ENDED, 0) or '', '^(%d+)\t(.*)$')
@@ -358,17 +388,17 @@ local function forget()
     call('LPOP', ENDED)
     local ids = split(entry)
     looked = looked + #ids
-    local found = records_of(ids)
+    read_unknown(RECORDS, records, ids)
     for _, id in ipairs(ids) do
-      local r = found[id]
-      local awaits_another = not r or is_live(r) or r.state == 'CANCELLED' and is_unsettled(id)
+      local state, _, _, ended = parse_record(records[id] or '')
+      local awaits_another = not state or is_live(state) or state == 'CANCELLED' and is_unsettled(id)
       if awaits_another then
         -- It is entered again when it ends again, or is settled.
-      elseif r.ended ~= '' and r.ended + RETENTION_MS > now then
-        newly_ended[#newly_ended + 1] = id
+      elseif ended ~= '' and ended + RETENTION_MS > now then
+        newly_ended = add(newly_ended, id)
       else
         records[id] = false
-        new_records[id] = true
+        old_records = add(old_records, id)
       end
     end
   end
@@ -382,43 +412,44 @@ local function missing_of(skus)
   return missing
 end
 
--- The reply that names the short lines; nil if there are none. All registers are there.
-local function shortage_of(skus, quantities)
-  local short
-  read_held(skus)
-  for index, sku in ipairs(skus) do
-    local register, units = registers[sku], held[sku].units
-    local free = max(0, min(register.on_hand - register.floor - units, UNITS_MAX - units))
-    if free < tonumber(quantities[index]) then
-      short = (short or 'short') .. '\t' .. sku .. '\t' .. quantities[index] .. '\t' .. text(free) .. '\t' .. text(units)
+-- nil if these lines can be held as things are, else the refusal, and whether stock that is not free is all that is in the way.
+local function refusal_as_it_is(lines)
+  local skus, quantities = lines.skus, lines.quantities
+  local missing, retired, short
+  for index = 1, #skus do
+    local sku, quantity = skus[index], quantities[index]
+    local register = registers[sku]
+    if not register then
+      missing = (missing or 'missing') .. '\t' .. sku
+    elseif register.retired then
+      retired = (retired or 'retired') .. '\t' .. sku
+    else
+      local units = held[sku].units
+      local free = register.units_max - units
+      if free < quantity then
+        short = (short or 'short') .. '\t' .. sku .. '\t' .. text(quantity) .. '\t' .. text(max(0, free)) .. '\t' .. text(units)
+      end
     end
   end
-  return short
+  local other = missing or retired
+  return other or short, short and not other
 end
 
 -- nil if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
 local function refusal_to_hold(lines)
-  local skus, quantities = pairs_of(lines)
-  read_registers(skus)
-  local missing = missing_of(skus)
-  if missing then return missing end
-  local retired
-  for _, sku in ipairs(skus) do
-    if registers[sku].retired then retired = (retired or 'retired') .. '\t' .. sku end
-  end
-  if retired then return retired end
-
-  local short = shortage_of(skus, quantities)
-  if short and reclaim() > 0 then short = shortage_of(skus, quantities) end
-  return short and overdue_remain and 'more' or short
+  need_registers(lines)
+  need_held(lines)
+  local refusal, is_short = refusal_as_it_is(lines)
+  if is_short and reclaim() > 0 then refusal, is_short = refusal_as_it_is(lines) end
+  return is_short and overdue_remain and 'more' or refusal
 end
 
 local function push(rows)
-  local skus, news = pairs_of(rows)
-  read_registers(skus)
+  if pushed == rows then return 0 end
+  read_registers(rows.skus)
   local changes, count = {}, 0
-  for index, sku in ipairs(skus) do
-    local old, new = registers[sku], news[index]
+  for _, sku in ipairs(rows.skus) do
+    local old, new = registers[sku], rows.by_sku[sku]
     if new == '' then
       if old then changes[sku] = false end
     elseif not old or old.raw ~= new then
@@ -428,21 +459,37 @@ local function push(rows)
   end
   for sku, register in pairs(changes) do
     registers[sku] = register
+    new_registers = new_registers or {}
     new_registers[sku] = true
     count = count + 1
   end
+  pushed = rows
   return count
 end
 
--- The part of `whole` that is beyond `part`; nil if `part` is not within `whole`.
+-- nil if there is a row for each of these lines, else the reply that names the skus which have none.
+local function missing_rows(rows, settled, kept)
+  if rows.covers[settled] and rows.covers[kept] then return nil end
+  local missing, named = nil, {}
+  for _, lines in ipairs({ settled, kept }) do
+    for _, sku in ipairs(lines.skus) do
+      if not rows.by_sku[sku] and not named[sku] then
+        missing = (missing or 'missing') .. '\t' .. sku
+        named[sku] = true
+      end
+    end
+  end
+  if not missing then rows.covers[settled], rows.covers[kept] = true, true end
+  return missing
+end
+
+-- The lines that are in `whole` beyond `part`; nil if `part` is not within `whole`.
 local function rest_of(whole, part)
-  if whole == part then return '' end
+  if whole == part then return lines_of('') end
   local wanted, rest = {}, {}
-  local skus, quantities = pairs_of(part)
-  for index, sku in ipairs(skus) do wanted[sku] = tonumber(quantities[index]) end
-  skus, quantities = pairs_of(whole)
-  for index, sku in ipairs(skus) do
-    local left = quantities[index] - (wanted[sku] or 0)
+  for index, sku in ipairs(part.skus) do wanted[sku] = part.quantities[index] end
+  for index, sku in ipairs(whole.skus) do
+    local left = whole.quantities[index] - (wanted[sku] or 0)
     if left < 0 then return nil end
     wanted[sku] = nil
     if left > 0 then
@@ -451,7 +498,7 @@ local function rest_of(whole, part)
     end
   end
   if next(wanted) then return nil end
-  return concat(rest, '\t')
+  return lines_of(concat(rest, '\t'))
 end
 
 -- Names are ordered by their bytes. The operators < and <= of Lua follow the server's locale.
@@ -482,99 +529,96 @@ end
 
 local commands = {}
 
-function commands.reserve(id, lines, fingerprint, ttl_ms)
-  local r = addressed(id)
-  if r then
-    if r.reserved ~= '' and r.reserved ~= fingerprint then return 'id_reused' end
-    local state = r.state
-    if state == 'HELD' or state == 'CONFIRMING' or state == 'CONFIRMED' then return r.raw end
-    return 'ended\t' .. r.raw
+function commands.reserve(id, joined, fingerprint, ttl)
+  local state, _, _, _, reserved, _, _, raw = addressed(id)
+  if state then
+    if reserved ~= '' and reserved ~= fingerprint then return 'id_reused' end
+    if is_live(state) or state == 'CONFIRMED' then return raw end
+    return 'ended\t' .. raw
   end
+  local lines = lines_of(joined)
   local refusal = refusal_to_hold(lines)
   if refusal then return refusal end
 
   hold(lines, 1)
-  return write(id, { create = NOW, ttl = ttl_ms, ended = '', reserved = fingerprint, confirmed = '', lines = lines }, 'HELD')
+  enter(deadlines, text(now + ttl), id)
+  return put(id, 'HELD', NOW, ttl, '', fingerprint, '', lines)
 end
 
 function commands.begin(id, part, fingerprint, reacquire)
-  local r = addressed(id)
-  if not r then return 'not_found' end
-  local confirmed = part == '' and r.reserved or fingerprint
-  local state = r.state
-  if state == 'CONFIRMING' or state == 'CONFIRMED' then
-    return r.confirmed == confirmed and r.raw or 'mismatch'
-  end
-  if state == 'CANCELLED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
-  if state == 'EXPIRED' and reacquire == '0' then return 'ended\t' .. r.raw end
-  local lines = part == '' and r.lines or part
-  local rest = rest_of(r.lines, lines)
+  local state, create, ttl, _, reserved, confirmed, whole, raw = addressed(id)
+  if not state then return 'not_found' end
+  local wanted = part == '' and reserved or fingerprint
+  if state == 'CONFIRMING' or state == 'CONFIRMED' then return confirmed == wanted and raw or 'mismatch' end
+  if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1') then return 'ended\t' .. raw end
+  local lines = part == '' and whole or lines_of(part)
+  local rest = rest_of(whole, lines)
   if not rest then return 'mismatch' end
   local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
   if refusal then return refusal end
 
-  if state == 'HELD' then hold(rest, -1) else hold(lines, 1) end
-  r.lines, r.confirmed, r.ended = lines, confirmed, ''
-  return write(id, r, 'CONFIRMING')
+  if state == 'HELD' then
+    hold(rest, -1)
+    leave(deadlines, id)
+  else
+    hold(lines, 1)
+  end
+  enter(unsettled, NOW, id)
+  return put(id, 'CONFIRMING', create, ttl, '', reserved, wanted, lines)
 end
 
 function commands.cancel(id)
-  local r = addressed(id) or { create = '', ttl = '', reserved = '', confirmed = '', lines = '' }
-  local state = r.state
-  if state == 'CONFIRMING' or state == 'CANCELLED' then return r.raw end
-  if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. r.raw end
+  local state, create, ttl, _, reserved, confirmed, lines, raw = addressed(id)
+  if state == 'CONFIRMING' or state == 'CANCELLED' then return raw end
+  if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. raw end
 
-  if state == 'HELD' then hold(r.lines, -1) end
-  r.ended = NOW
-  return write(id, r, 'CANCELLED')
+  if state == 'HELD' then
+    hold(lines, -1)
+    leave(deadlines, id)
+  end
+  enter(unsettled, NOW, id)
+  return put(id, 'CANCELLED', create or '', ttl or '', NOW, reserved or '', confirmed or '', lines or lines_of(''))
 end
 
 function commands.extend(id, expire_ms, lifetime_ms, reacquire)
-  local r = addressed(id)
-  if not r then return 'not_found' end
-  local state, wanted = r.state, tonumber(expire_ms)
-  if state == 'CONFIRMING' then return r.raw end
-  if state == 'HELD' and wanted <= expire_of(r) then return r.raw end
-  if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return 'ended\t' .. r.raw end
-  local latest = tonumber(r.create) + tonumber(lifetime_ms)
+  local state, create, ttl, _, reserved, confirmed, lines, raw = addressed(id)
+  if not state then return 'not_found' end
+  local wanted = tonumber(expire_ms)
+  if state == 'CONFIRMING' then return raw end
+  if state == 'HELD' and wanted <= create + ttl then return raw end
+  if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return 'ended\t' .. raw end
+  local latest = create + lifetime_ms
   if wanted > latest then return 'beyond_lifetime\t' .. text(latest) end
-  local refusal = state == 'EXPIRED' and refusal_to_hold(r.lines)
+  local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
   if refusal then return refusal end
 
-  if state == 'EXPIRED' then hold(r.lines, 1) end
-  r.ttl, r.ended = text(wanted - r.create), ''
-  return write(id, r, 'HELD')
+  if state == 'EXPIRED' then hold(lines, 1) end
+  enter(deadlines, text(wanted), id)
+  return put(id, 'HELD', create, text(wanted - create), '', reserved, confirmed, lines)
 end
 
-function commands.settle(id, state, reserved, confirmed, time_ms, lines, rows)
-  local r = addressed(id)
-  local live = r and is_live(r)
-  if state ~= 'CANCELLED' then
-    local missing
-    local settled, _, quantity_of = pairs_of(lines)
-    local _, _, row_of = pairs_of(rows)
-    for _, sku in ipairs(settled) do
-      if not row_of[sku] then missing = (missing or 'missing') .. '\t' .. sku end
-    end
-    for _, sku in ipairs(live and pairs_of(r.lines) or {}) do
-      if not row_of[sku] and not quantity_of[sku] then missing = (missing or 'missing') .. '\t' .. sku end
-    end
-    if missing then return missing end
-  end
-  if live then read_held(pairs_of(r.lines)) end
+function commands.settle(id, outcome, reserved, confirmed, time_ms, joined, joined_rows)
+  local state, create, ttl, ended, known_reserved, known_confirmed, known_lines, raw = addressed(id)
+  local live, lines, rows = is_live(state), lines_of(joined), rows_of(joined_rows)
+  local missing = outcome ~= 'CANCELLED' and missing_rows(rows, lines, live and known_lines or lines)
+  if missing then return missing end
+  if live then need_held(known_lines) end
 
   push(rows)
-  local is_told = r and r.state == state and r.ended == time_ms and not (state == 'CANCELLED' and is_unsettled(id))
-  if is_told and (state ~= 'CONFIRMED' or r.reserved == reserved and r.confirmed == confirmed) then return r.raw end
-  if live then hold(r.lines, -1) end
-  r = r or { create = '', ttl = '', reserved = reserved, confirmed = confirmed, lines = lines }
-  if state == 'CONFIRMED' then r.reserved, r.confirmed, r.lines = reserved, confirmed, lines end
-  r.ended = time_ms
-  return finish(id, r, state)
+  local is_told = state == outcome and ended == time_ms and not (state == 'CANCELLED' and is_unsettled(id))
+  if is_told and (state ~= 'CONFIRMED' or known_reserved == reserved and known_confirmed == confirmed) then return raw end
+  if live then hold(known_lines, -1) end
+  if state == 'HELD' then
+    leave(deadlines, id)
+  elseif state == 'CONFIRMING' or state == 'CANCELLED' then
+    leave(unsettled, id)
+  end
+  if state and outcome ~= 'CONFIRMED' then reserved, confirmed, lines = known_reserved, known_confirmed, known_lines end
+  return finish(id, outcome, create or '', ttl or '', time_ms, reserved, confirmed, lines)
 end
 
-function commands.push(rows)
-  return 'pushed\t' .. push(rows)
+function commands.push(joined_rows)
+  return 'pushed\t' .. push(rows_of(joined_rows))
 end
 
 function commands.replace_register(sku, judged, row)
@@ -582,7 +626,9 @@ function commands.replace_register(sku, judged, row)
   local register = registers[sku]
   if (register and register.raw or '') ~= judged then return 'pushed\t0' end
   registers[sku] = row ~= '' and parse_register(row)
+  new_registers = new_registers or {}
   new_registers[sku] = true
+  pushed = nil
   return 'pushed\t1'
 end
 
@@ -591,7 +637,7 @@ function commands.replace_held(sku, judged, units)
   local counter = held[sku]
   if pack_held(counter) ~= judged then return 'pushed\t0' end
   counter.units, counter.changes = tonumber(units), counter.changes + 1
-  new_held[sku] = true
+  counter.is_new = true
   return 'pushed\t1'
 end
 
@@ -630,8 +676,8 @@ function commands.skus(cursor)
 end
 
 function commands.get(id)
-  local r = addressed(id)
-  return r and r.raw or 'not_found'
+  local state, _, _, _, _, _, _, raw = addressed(id)
+  return state and raw or 'not_found'
 end
 
 -- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id, record, ...
@@ -650,12 +696,13 @@ function commands.list(index, score, id, limit)
     end
   end
   if #ids < limit then last = { '', '', '' } end
-  local reply, found = { 'page', NOW, unpack(last) }, records_of(ids)
+  read(RECORDS, records, ids)
+  local reply = { 'page', NOW, unpack(last) }
   for _, entry in ipairs(ids) do
-    local r = found[entry]
-    if r and is_live(r) then
+    local raw = records[entry]
+    if is_live(parse_record(raw or '')) then
       reply[#reply + 1] = entry
-      reply[#reply + 1] = r.raw
+      reply[#reply + 1] = raw
     end
   end
   return reply
@@ -675,18 +722,22 @@ function commands.claim(limit, grace_ms)
   local ids = {}
   for at = 1, #entries, 2 do ids[#ids + 1] = entries[at] end
 
-  local reply, found = { 'claimed' }, records_of(ids)
+  read(RECORDS, records, ids)
+  local reply = { 'claimed' }
   for at, id in ipairs(ids) do
-    local r = found[id]
-    if r and (r.state == 'CONFIRMING' or r.state == 'CANCELLED') then
+    local raw = records[id]
+    local state = parse_record(raw or '')
+    if state == 'CONFIRMING' or state == 'CANCELLED' then
       reply[#reply + 1] = id
-      reply[#reply + 1] = r.raw
+      reply[#reply + 1] = raw
       -- Never earlier than before, whatever the clock does: who pages by this order must not miss anything.
-      new_unsettled[id] = text(max(now, entries[2 * at] + 1))
+      enter(unsettled, text(max(now, entries[2 * at] + 1)), id)
     else
-      new_unsettled[id] = false
+      leave(unsettled, id)
     end
   end
+  -- What is entered without its record being written would not be seen by those who end it.
+  flush()
   return reply
 end
 
@@ -709,33 +760,25 @@ local arity = {
 -- Those whose first argument is the id of a reservation.
 local by_id = { reserve = true, begin = true, cancel = true, extend = true, settle = true, get = true }
 
--- Reads at once what the commands would read one by one.
+-- Reads at once what several commands would read one by one.
 local function read_ahead(args)
-  local ids, to_stock, to_count, released = {}, {}, {}, {}
-  local function add(list, joined)
-    if list[joined] then return end
-    list[joined] = true
-    for _, sku in ipairs(pairs_of(joined)) do list[#list + 1] = sku end
-  end
-  local at = 3
-  while at <= #args do
-    local name, id = args[at], args[at + 1]
-    if name == 'reserve' then
-      add(to_stock, args[at + 2])
-      add(to_count, args[at + 2])
-    elseif name == 'settle' then
-      add(to_stock, args[at + 7])
+  local first = args[3]
+  if not first or #args == 3 + arity[first] then return end
+  local ids, skus, listed = {}, {}, {}
+  local at, count = 3, #args
+  while at <= count do
+    local name = args[at]
+    if by_id[name] then ids[#ids + 1] = args[at + 1] end
+    local joined = name == 'reserve' and args[at + 2] or name == 'settle' and args[at + 6]
+    if joined and not listed[joined] then
+      listed[joined] = true
+      for _, sku in ipairs(lines_of(joined).skus) do skus[#skus + 1] = sku end
     end
-    if name == 'settle' or name == 'cancel' then released[#released + 1] = id end
-    if by_id[name] then ids[#ids + 1] = id end
     at = at + 1 + arity[name]
   end
   read(RECORDS, records, ids)
-  for id, r in pairs(records_of(released)) do
-    if is_live(r) then add(to_count, r.lines) end
-  end
-  read(STOCK, registers, to_stock)
-  read(HELD, held, to_count)
+  read_unknown(STOCK, registers, skus)
+  read_unknown(HELD, held, skus)
 end
 
 -- The replies so far, and where in the arguments the next command begins.
@@ -745,8 +788,9 @@ local function apply_all(args)
   local count = #args
   while at <= count do
     local name = args[at]
-    replies[#replies + 1] = commands[name](unpack(args, at + 1, at + arity[name]))
-    at = at + 1 + arity[name]
+    local following = at + 1 + arity[name]
+    replies[#replies + 1] = commands[name](unpack(args, at + 1, following - 1))
+    at = following
   end
 end
 
