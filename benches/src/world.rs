@@ -44,6 +44,8 @@ impl World {
         let mariadb = Mariadb::start(home, BUFFER_POOL_MIB).await?;
         // One that began in the middle of a cell would be that cell's misfortune.
         redis.command(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]).await;
+        // As the README advises.
+        redis.command(&["CONFIG", "SET", "zset-max-listpack-entries", "0"]).await;
         let client = connect(&format!("redis://{}", redis.server())).await?;
         let database = MySqlPoolOptions::new().max_connections(1).connect(&mariadb.root_url("")).await?;
         Ok(Self { home: home.to_owned(), redis, mariadb, client, database })
