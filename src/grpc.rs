@@ -61,6 +61,13 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Calls that one connection may have under way. Its client keeps further ones waiting.
 const STREAMS_MAX: u32 = 1024;
 
+/// What a stream may send ahead of being read, in bytes, so that a session which is not read from does not use up what the whole connection may send.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same of a connection. h2 takes a quarter of a KiB for each unread frame, however short, and breaks the connection off when half of this is used up: a
+/// session's window full of the shortest requests, each in a frame of its own as it is sent by callers who come one by one, takes half a MiB.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -101,6 +108,8 @@ pub async fn serve(
     let incoming = incoming::connections(listener, connections_max, PREFACE_TIMEOUT);
     Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(calls)

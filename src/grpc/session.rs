@@ -5,6 +5,7 @@
 //! of the sessions; their bytes are only by what an answer can have.
 
 use std::error::Error;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,20 +64,24 @@ impl Sessions {
 }
 
 async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answers: Sender<Answer>, end: End) {
-    let with_room = stream::unfold(Some((requests, answers.clone())), |readable| async move {
-        let (mut requests, answers) = readable?;
-        let room = answers.clone().reserve_owned().await.ok()?;
-        let request = requests.next().await.filter(is_heard)?;
-        // tonic would read on from within a request that it could not read, and take its bytes for others.
-        let readable = request.is_ok().then_some((requests, answers));
-        Some(((room, request), readable))
+    let requests = stream::try_unfold((requests, answers.clone()), |(mut requests, answers)| async move {
+        let Ok(room) = answers.clone().reserve_owned().await else { return Ok(None) };
+        match requests.next().await {
+            Some(Ok(request)) => Ok(Some(((room, request), (requests, answers)))),
+            Some(Err(failure)) if is_heard(&failure) => Err(Unreadable { room, failure, _unread: requests }),
+            _ => Ok(None),
+        }
     });
-    let with_room = with_room.take_until(end.reached(answers.clone()));
-    let calls = with_room.map(|(room, request)| call(&carrier, room, request)).buffer_unordered(UNANSWERED_MAX);
+    let requests = requests.take_until(end.reached(answers.clone()));
+    let calls = requests.map(async |read| {
+        let (room, request) = read?;
+        room.send(Ok(call(&carrier, request).await));
+        Ok(())
+    });
     // The stream ends with a refusal, so that it waits until all before it are answered.
-    let calls = calls.fold(None, |refusal, unreadable| std::future::ready(unreadable.or(refusal)));
+    let calls = calls.buffer_unordered(UNANSWERED_MAX).fold(Ok(()), |all, one| ready(all.and(one)));
     tokio::select! {
-        refusal = calls => if let Some((room, failure)) = refusal {
+        ended = calls => if let Err(Unreadable { room, failure, .. }) = ended {
             room.send(Err(carrier.whole.id.refuse_whole(&failure)));
         },
         // Who has left takes along what can be dropped.
@@ -84,10 +89,18 @@ async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answer
     }
 }
 
+/// A request that could not be read. Nothing behind it is: tonic would read on from within it, and take its bytes for others.
+struct Unreadable {
+    room: OwnedPermit<Answer>,
+    failure: Status,
+    /// If it was dropped, h2 would count what else is sent against the connection for good.
+    _unread: Streaming<v1::SessionRequest>,
+}
+
 /// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of many codes, and a cause; that of a
 /// request that cannot be read has none.
-fn is_heard(request: &Result<v1::SessionRequest, Status>) -> bool {
-    request.as_ref().err().is_none_or(|failure| failure.source().is_none())
+fn is_heard(failure: &Status) -> bool {
+    failure.source().is_none()
 }
 
 impl End {
@@ -100,16 +113,7 @@ impl End {
     }
 }
 
-/// Answers a request; one that cannot be read comes back.
-async fn call(
-    carrier: &Carrier,
-    room: OwnedPermit<Answer>,
-    request: Result<v1::SessionRequest, Status>,
-) -> Option<(OwnedPermit<Answer>, Status)> {
-    let v1::SessionRequest { id, request } = match request {
-        Ok(request) => request,
-        Err(failure) => return Some((room, failure)),
-    };
+async fn call(carrier: &Carrier, v1::SessionRequest { id, request }: v1::SessionRequest) -> v1::SessionResponse {
     let outcome = match request {
         Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
         Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
@@ -118,6 +122,5 @@ async fn call(
         Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
         None => carrier.refusal(id, &status::required("request")),
     };
-    room.send(Ok(v1::SessionResponse { id, outcome: Some(outcome), going_away: false }));
-    None
+    v1::SessionResponse { id, outcome: Some(outcome), going_away: false }
 }

@@ -1,8 +1,10 @@
 //! Many calls together: in one message, or on one stream, by hand and through the client that shares it.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use prost::Message;
 use stockhold::grpc::v1;
@@ -13,7 +15,7 @@ use stockhold_client::Client;
 use stockhold_client::v1 as client_v1;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -304,20 +306,57 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
 
 /// Opens some and breaks them off, as a proxy may for a reason of its own.
 async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
-    let stream = TcpStream::connect(address).await.expect("connects");
-    let (calls, connection) = h2::client::handshake(stream).await.expect("both speak HTTP/2");
-    let connection = tokio::spawn(connection);
+    let (mut calls, connection) = speak_http2(address, h2::client::Builder::new()).await;
     for _ in 0..20 {
-        let mut calls = calls.clone().ready().await.expect("the connection is usable");
-        let request = http::Request::post(format!("http://localhost{SESSION}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        let (opened, mut requests) = calls.send_request(request.body(()).expect("a request"), false).expect("is sent");
-        assert!(opened.await.expect("opens").status().is_success());
+        let (_, mut requests) = open_session(&mut calls).await;
         requests.send_reset(reason);
     }
     drop(calls);
     connection.await.expect("does not panic").expect("ends well");
+}
+
+type Calls = h2::client::SendRequest<Bytes>;
+
+async fn speak_http2(address: SocketAddr, how: h2::client::Builder) -> (Calls, JoinHandle<Result<(), h2::Error>>) {
+    let stream = TcpStream::connect(address).await.expect("connects");
+    let (calls, connection) = how.handshake(stream).await.expect("both speak HTTP/2");
+    (calls, tokio::spawn(connection))
+}
+
+/// Opens one whose every frame is the test's own choice.
+async fn open_session(calls: &mut Calls) -> (h2::RecvStream, h2::SendStream<Bytes>) {
+    poll_fn(|cx| calls.poll_ready(cx)).await.expect("the connection is usable");
+    let request = http::Request::post(format!("http://localhost{SESSION}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    let (opened, requests) = calls.send_request(request.body(()).expect("a request"), false).expect("is sent");
+    let opened = opened.await.expect("opens");
+    assert!(opened.status().is_success());
+    (opened.into_body(), requests)
+}
+
+/// A message in a frame of its own.
+fn framed(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).expect("short");
+    [&[0], &length.to_be_bytes()[..], message].concat().into()
+}
+
+/// All answers until the end, and how it ended.
+async fn read_to_the_end(mut answers: h2::RecvStream) -> (Vec<v1::SessionResponse>, Code) {
+    let (mut bytes, mut read) = (Vec::new(), Vec::new());
+    while let Some(more) = timeout(BOUND, answers.data()).await.expect("goes on") {
+        let more = more.expect("nothing breaks");
+        answers.flow_control().release_capacity(more.len()).expect("as much as was read");
+        bytes.extend(more);
+    }
+    let mut rest = &bytes[..];
+    while let Some((head, behind)) = rest.split_first_chunk::<5>() {
+        let (message, behind) = behind.split_at(u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize);
+        read.push(v1::SessionResponse::decode(message).expect("an answer"));
+        rest = behind;
+    }
+    let trailers = timeout(BOUND, answers.trailers()).await.expect("ends").expect("nothing breaks");
+    (read, Status::from_header_map(&trailers.expect("trailers")).expect("a status").code())
 }
 
 #[tokio::test]
@@ -373,14 +412,7 @@ async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
             requests.send(v1::SessionRequest { id, request }).await.expect("is read from in the end");
         }
     });
-    let mut held = 0;
-    eventually("it stops", BOUND, async || {
-        let before = held;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        held = caller.counts("a").await.1;
-        held >= UNANSWERED_MAX && held == before
-    })
-    .await;
+    let held = until_it_stops(&mut caller, "a", UNANSWERED_MAX).await;
     // What was sent before the window was full is no longer unread.
     assert!(held < 2 * UNANSWERED_MAX, "{held} were read");
     for _ in 0..ASKED {
@@ -388,6 +420,41 @@ async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
     }
     asking.await.expect("all were sent");
     assert_eq!(caller.counts("a").await.1, ASKED);
+}
+
+#[tokio::test]
+async fn requests_that_wait_to_be_read_break_nothing_off() {
+    const ASKED: u64 = 5000;
+    let service = Instance::embedded().start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 1_000_000).await;
+    // Its answers wait to be read, so it is not read from either. Meanwhile callers come one by one.
+    let mut narrow = h2::client::Builder::new();
+    narrow.initial_window_size(1000);
+    let (mut calls, _connection) = speak_http2(service.address(), narrow).await;
+    let (answers, mut requests) = open_session(&mut calls).await;
+    for id in 1..=ASKED {
+        let request = Some(Asked::Reserve(reserve(&id.to_string(), &[("a", 1)])));
+        let request = v1::SessionRequest { id, request }.encode_to_vec();
+        requests.send_data(framed(&request), id == ASKED).expect("is sent");
+    }
+    until_it_stops(&mut caller, "a", UNANSWERED_MAX).await;
+    let (answers, end) = read_to_the_end(answers).await;
+    assert_eq!((answers.len() as u64, end), (ASKED, Code::Ok));
+    assert!(answers.into_iter().all(|one| came(one.outcome.expect("one")) == Ok(v1::ReservationState::Held)));
+}
+
+/// Waits until so many units are held and no more; answers how many.
+async fn until_it_stops(caller: &mut Caller, sku: &str, at_least: i64) -> i64 {
+    let mut held = 0;
+    eventually("it stops", BOUND, async || {
+        let before = held;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        held = caller.counts(sku).await.1;
+        held >= at_least && held == before
+    })
+    .await;
+    held
 }
 
 /// Opens a session of messages whose every byte is the test's own choice.
@@ -419,16 +486,24 @@ async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
     site.caller.set("a", 5).await;
     site.caller.reserve("1", &[("a", 1)]).await.expect("held");
     let lock = lock_row(&site.database).await;
+    let (mut calls, _connection) = speak_http2(site.service.address(), h2::client::Builder::new()).await;
+    let (answers, mut requests) = open_session(&mut calls).await;
+    let send = |requests: &mut h2::SendStream<Bytes>, message: &[u8]| {
+        requests.send_data(framed(message), false).expect("is sent");
+    };
     let waits = v1::SessionRequest { id: 1, request: Some(Asked::Confirm(confirm("1"))) };
-    let bytes = [waits.encode_to_vec(), vec![0xff; 9]];
-    let mut answers = send_raw(site.channel().await, bytes).await.expect("opens");
+    send(&mut requests, &waits.encode_to_vec());
+    send(&mut requests, &[0xff; 9]);
+    // So many small frames that nobody reads would be the end of the connection, if it could not be told how much of them it is to take.
+    for id in 2..5000 {
+        let unread = v1::SessionRequest { id, request: Some(Asked::GetReservation(get("1"))) };
+        send(&mut requests, &unread.encode_to_vec());
+    }
 
-    let answer = timeout(BOUND, answers.message()).await.expect("is answered").expect("before the refusal");
-    let answer = v1::SessionResponse::decode(&*answer.expect("no end yet")).expect("a message");
-    let too_long = Err(is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN"));
-    assert_eq!((answer.id, came(answer.outcome.expect("an outcome"))), (1, too_long));
-    let refused = timeout(BOUND, answers.message()).await.expect("ends").expect_err("the second is no request");
-    assert_eq!(refused.code(), Code::InvalidArgument);
+    let (answers, end) = read_to_the_end(answers).await;
+    let answers: Vec<_> = answers.into_iter().map(|one| (one.id, came(one.outcome.expect("an outcome")))).collect();
+    assert_eq!(answers, [(1, Err(is(Code::DeadlineExceeded, "OUTCOME_UNKNOWN")))]);
+    assert_eq!(end, Code::InvalidArgument);
     lock.rollback().await.expect("unlocks");
     site.end().await;
 }

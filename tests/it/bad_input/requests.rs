@@ -146,12 +146,13 @@ impl Case {
         }
     }
 
-    /// Whether there are bytes behind a first message that is whole.
+    /// Whether there are bytes behind a first message that a session can read.
     pub(super) fn is_followed(&self) -> bool {
         let body = self.body();
         let Some((head, rest)) = body.split_at_checked(FRAME_BYTES) else { return false };
-        let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes"));
-        head[0] == 0 && (length as usize) < rest.len()
+        let length = u32::from_be_bytes(head[1..].try_into().expect("four bytes")) as usize;
+        let readable = |first: &[u8]| length <= MESSAGE_BYTES_MAX && v1::SessionRequest::decode(first).is_ok();
+        head[0] == 0 && length < rest.len() && readable(&rest[..length])
     }
 
     /// Fails unless the answer is a message of this RPC; a session has any number of them.
