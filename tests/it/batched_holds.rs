@@ -299,10 +299,14 @@ async fn what_is_corrupt_fails_alone() {
     test.stock(&[("a", 10), ("b", 10)]).await;
     let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
     let key = |name: &str| format!("{}:{{test}}:{name}", test.redis_prefix.as_deref().expect("Redis"));
-    // The first two cannot be read by the script, the third not by the service.
-    for (name, record) in
-        [("1", "with"), ("4", "1\tHELD\t\t9\t\t\t\ta\t1"), ("2", "1\tCONFIRMED\t\t\t1\tno fingerprint\t\ta\t1")]
-    {
+    // The last cannot be read by the service, the others not by the script.
+    for (name, record) in [
+        ("1", "with"),
+        ("4", "1\tHELD\t\t9\t\t\t\ta\t1"),
+        ("5", "1\tHELD\t1\t-\t\t\t\ta\t1"),
+        ("6", "1\tEXPIRED\t\t\t1\t\t\ta\t1"),
+        ("2", "1\tCONFIRMED\t\t\t1\tno_fingerprint\t\ta\t1"),
+    ] {
         run::<i64>(&client, "HSET", &[&key("records"), name, record]).await;
     }
     run::<i64>(&client, "HSET", &[&key("stock"), "b", "nonsense"]).await;
@@ -312,11 +316,13 @@ async fn what_is_corrupt_fails_alone() {
         ask(cancel("1")),
         ask(get("2")),
         ask(get("4")),
+        ask(get("5")),
+        ask(Command::Extend { id: id("6"), expire_ms: u64::MAX >> 12, lifetime_ms: u64::MAX >> 12, reacquire: true }),
         ask(reserve("3", &[("a", 1), ("b", 1)])),
         ask(hold("after")),
     ]);
     let replies = asked.await;
     let corrupt: Vec<_> = replies.iter().map(|reply| matches!(reply, Reply::Corrupt(_))).collect();
-    assert_eq!(corrupt, [false, true, true, true, true, false], "{replies:?}");
+    assert_eq!(corrupt, [false, true, true, true, true, true, true, false], "{replies:?}");
     assert_eq!(test.held_available("a").await.0, 2);
 }

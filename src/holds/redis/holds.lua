@@ -31,21 +31,22 @@ end
 
 --------------------------------------------------------------------------------------------------------------------- what a call works on
 
--- Records by id, as texts, false if there is none. What this call has written is not among them: who needs it writes it out, and reads it again.
+-- Records by id, as texts, false if there is none. One that this call has written is no longer among them: whoever needs it writes all out and reads it again,
+-- so that nothing that waits to be written is ever changed. That is dear, but few calls have two commands for one reservation.
 local records
 
 -- By sku: a text until it is needed, then its table; false if there is none.
 local registers, held
 
--- What the arguments say of skus, by its text: many commands of a call have the same.
+-- Lines and rows by their texts: many commands and records of a call have the same.
 local lines_seen, rows_seen
 
 -- The rows that were pushed last, and are as they were then.
 local pushed
 
--- What is to be written, if anything is, for a lone command is to pay for no lists that stay empty: ids and texts of records, ids of those to be forgotten, and
--- the skus of registers. Counters carry the mark themselves.
-local new_records, old_records, new_registers
+-- What is to be written, nil if nothing is, for a lone command is to pay for no lists that stay empty: ids and texts of records, ids of those to be forgotten,
+-- the set of the registers' skus, and the skus of the counters, which know that they are in it.
+local new_records, forgotten, new_registers, new_held
 
 -- Two indexes: their keys, the ids that are to leave them, and the scores and ids that are to enter them then.
 local deadlines, unsettled = {}, {}
@@ -71,7 +72,7 @@ local function begin_call(keys, args)
   end
   NOW = text(now)
   records, registers, held, lines_seen, rows_seen, pushed = {}, {}, {}, {}, {}, nil
-  new_records, old_records, new_registers = nil, nil, nil
+  new_records, forgotten, new_registers, new_held = nil, nil, nil, nil
   deadlines.key, deadlines.left, deadlines.entered = DEADLINES, nil, nil
   unsettled.key, unsettled.left, unsettled.entered = UNSETTLED, nil, nil
   newly_ended, wrote_records, reclaimed, overdue_remain = nil, nil, nil, nil
@@ -79,7 +80,8 @@ end
 
 ---------------------------------------------------------------------------------------------------------------------------------- formats
 
--- Lines are `sku quantity sku quantity ...`, joined by tabs: their text, and lists of their skus and quantities. Nothing if it is none.
+-- Lines are `sku quantity sku quantity ...`, joined by tabs: their text, and lists of their skus and quantities. Nothing if it is none. Once their registers or
+-- counters are read and intact, they say so.
 local function lines_of(joined)
   local lines = lines_seen[joined]
   if lines then return lines end
@@ -117,7 +119,8 @@ local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELL
 
 local function parse_record(raw)
   local state, create, ttl, ended, reserved, confirmed, joined = match(raw, RECORD_FORM)
-  if KNOWN_STATES[state or ''] and (state ~= 'HELD' or ttl ~= '' and create ~= '') then
+  local lacks_times = create == '' or ttl == '' or ttl == '-'
+  if KNOWN_STATES[state or ''] and not (lacks_times and (state == 'HELD' or state == 'EXPIRED')) then
     local lines = lines_of(joined)
     if lines then return state, create, ttl, ended, reserved, confirmed, lines end
   end
@@ -136,7 +139,7 @@ end
 local function parse_held(raw)
   local units, changes = match(raw, '^(%d+) (%d+)$')
   if not units then corrupt('held: ' .. raw) end
-  return { units = tonumber(units), changes = tonumber(changes), is_new = false }
+  return { units = tonumber(units), changes = tonumber(changes), is_changed = false }
 end
 
 local function pack_held(counter)
@@ -169,6 +172,7 @@ local function add_pair(list, one, other)
   return list
 end
 
+-- It forgets what was known of them: to be used before anything is written, or when all is written out.
 local function read(key, known, names)
   if #names == 1 then
     known[names[1]] = call('HGET', key, names[1])
@@ -207,13 +211,14 @@ local function read_held(skus)
   for _, sku in ipairs(skus) do
     local counter = held[sku]
     if not counter then
-      held[sku] = { units = 0, changes = 0, is_new = false }
+      held[sku] = { units = 0, changes = 0, is_changed = false }
     elseif type(counter) == 'string' then
       held[sku] = parse_held(counter)
     end
   end
 end
 
+-- The same once for all who have these lines.
 local function need_registers(lines)
   if lines.has_registers then return end
   read_registers(lines.skus)
@@ -242,35 +247,35 @@ end
 -- Writes what has changed, for those who look at it.
 local function flush()
   -- The indexes first: an entry too many does no harm should a key turn out to be something else, for the record decides.
-  write_index(unsettled)
   write_index(deadlines)
+  write_index(unsettled)
   if new_registers and call('EXISTS', STOCK) == 0 then
     for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PERSIST', key) end
   end
-  wrote_records = wrote_records or new_records or old_records
-  write_all('HDEL', RECORDS, old_records)
+  wrote_records = wrote_records or new_records or forgotten
+  write_all('HDEL', RECORDS, forgotten)
   write_all('HSET', RECORDS, new_records)
-  new_records, old_records = nil, nil
+  new_records, forgotten = nil, nil
 
-  local fields, gone
+  local rows, gone
   for sku in pairs(new_registers or {}) do
     if registers[sku] then
-      fields = add_pair(fields, sku, registers[sku].raw)
+      rows = add_pair(rows, sku, registers[sku].raw)
     else
       gone = add(gone, sku)
     end
   end
-  write_all('HSET', STOCK, fields)
+  write_all('HSET', STOCK, rows)
   write_all('HDEL', STOCK, gone)
-  new_registers, fields = nil, nil
+  new_registers = nil
 
-  for sku, counter in pairs(held) do
-    if type(counter) == 'table' and counter.is_new then
-      fields = add_pair(fields, sku, pack_held(counter))
-      counter.is_new = false
-    end
+  local counters
+  for _, sku in ipairs(new_held or {}) do
+    counters = add_pair(counters, sku, pack_held(held[sku]))
+    held[sku].is_changed = false
   end
-  write_all('HSET', HELD, fields)
+  write_all('HSET', HELD, counters)
+  new_held = nil
 end
 
 -- Ends the call. What has ended in it waits in one entry to be forgotten. A location without stock may be one that nobody knows, and that nobody sweeps: it is
@@ -278,6 +283,7 @@ end
 local function finish_call()
   if newly_ended then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
   flush()
+  -- One that is known shows that there is stock; that none is known at first sight shows nothing.
   local _, has_register = next(registers)
   if wrote_records and not has_register and call('EXISTS', STOCK, HELD) == 0 then
     for _, key in ipairs({ RECORDS, UNSETTLED, ENDED }) do call('PEXPIRE', key, RETENTION_MS) end
@@ -294,15 +300,22 @@ local function is_overdue(state, create, ttl)
   return state == 'HELD' and create + ttl <= now
 end
 
+local function set_held(sku, counter, units)
+  counter.units = units
+  counter.changes = counter.changes + 1
+  if not counter.is_changed then
+    new_held = add(new_held, sku)
+    counter.is_changed = true
+  end
+end
+
 local function hold(lines, sign)
   need_held(lines)
   local skus, quantities = lines.skus, lines.quantities
   for index = 1, #skus do
     local sku = skus[index]
     local counter = held[sku]
-    counter.units = max(0, counter.units + sign * quantities[index])
-    counter.changes = counter.changes + 1
-    counter.is_new = true
+    set_held(sku, counter, max(0, counter.units + sign * quantities[index]))
   end
 end
 
@@ -321,6 +334,7 @@ end
 local function put(id, state, create, ttl, ended, reserved, confirmed, lines)
   local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. reserved .. '\t' .. confirmed .. '\t' .. lines.text
   new_records = add_pair(new_records, id, raw)
+  -- It is no longer what was read.
   records[id] = nil
   return raw
 end
@@ -398,18 +412,10 @@ local function forget()
         newly_ended = add(newly_ended, id)
       else
         records[id] = false
-        old_records = add(old_records, id)
+        forgotten = add(forgotten, id)
       end
     end
   end
-end
-
-local function missing_of(skus)
-  local missing
-  for _, sku in ipairs(skus) do
-    if not registers[sku] then missing = (missing or 'missing') .. '\t' .. sku end
-  end
-  return missing
 end
 
 -- nil if these lines can be held as things are, else the refusal, and whether stock that is not free is all that is in the way.
@@ -636,8 +642,7 @@ function commands.replace_held(sku, judged, units)
   read_held({ sku })
   local counter = held[sku]
   if pack_held(counter) ~= judged then return 'pushed\t0' end
-  counter.units, counter.changes = tonumber(units), counter.changes + 1
-  counter.is_new = true
+  set_held(sku, counter, tonumber(units))
   return 'pushed\t1'
 end
 
@@ -650,6 +655,14 @@ local function counters(kind, skus)
     reply[#reply + 1] = pack_held(held[sku])
   end
   return concat(reply, '\t')
+end
+
+local function missing_of(skus)
+  local missing
+  for _, sku in ipairs(skus) do
+    if not registers[sku] then missing = (missing or 'missing') .. '\t' .. sku end
+  end
+  return missing
 end
 
 function commands.stock(names)
