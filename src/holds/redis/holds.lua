@@ -450,6 +450,12 @@ local function refusal_to_hold(lines)
   return is_short and overdue_remain and 'more' or refusal
 end
 
+local function set_register(sku, register)
+  registers[sku] = register
+  new_registers = new_registers or {}
+  new_registers[sku] = true
+end
+
 local function push(rows)
   if pushed == rows then return 0 end
   read_registers(rows.skus)
@@ -464,9 +470,7 @@ local function push(rows)
     end
   end
   for sku, register in pairs(changes) do
-    registers[sku] = register
-    new_registers = new_registers or {}
-    new_registers[sku] = true
+    set_register(sku, register)
     count = count + 1
   end
   pushed = rows
@@ -631,9 +635,7 @@ function commands.replace_register(sku, judged, row)
   read_registers({ sku })
   local register = registers[sku]
   if (register and register.raw or '') ~= judged then return 'pushed\t0' end
-  registers[sku] = row ~= '' and parse_register(row)
-  new_registers = new_registers or {}
-  new_registers[sku] = true
+  set_register(sku, row ~= '' and parse_register(row))
   pushed = nil
   return 'pushed\t1'
 end
