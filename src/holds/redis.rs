@@ -18,7 +18,7 @@ use fred::interfaces::{ClientLike, FunctionInterface};
 use fred::types::Value;
 
 use self::connection::{PEER_TIMEOUT, error_of};
-use self::request::Arguments;
+use self::request::Request;
 use self::silence::Silences;
 use super::embedded::Clock;
 use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, SKUS_PAGE};
@@ -135,10 +135,9 @@ impl RedisHolds {
         if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
     }
 
-    async fn call(&self, function: &str, location: &Location, arguments: Vec<Value>) -> Result<Value, HoldsError> {
-        let client = self.client(location)?;
-        // The values are parts of one buffer, which is not copied.
-        let called = || client.fcall(function, keys::of(&self.prefix, location), arguments.clone());
+    async fn call(&self, function: &str, location: &Location, request: Request) -> Result<Value, HoldsError> {
+        let (client, packed) = (self.client(location)?, request.packed());
+        let called = || client.fcall(function, keys::of(&self.prefix, location), packed.clone());
         match self.silences.watch(client, called()).await {
             // A new server, or one that has lost its functions. Others may be loading them too, which makes no difference.
             Err(error) if error.details().contains("Function not found") => {
@@ -167,12 +166,12 @@ pub fn read_reply(commands: &[Command], value: Value) -> Result<Vec<Reply>, Hold
 #[async_trait]
 impl Holds for RedisHolds {
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        let mut arguments = Arguments::default();
-        arguments.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default()).one(&self.retention_ms);
-        commands.iter().for_each(|command| arguments.add(command));
+        let mut request = Request::default();
+        request.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default()).one(&self.retention_ms);
+        commands.iter().for_each(|command| request.add(command));
         let Library { taking, freeing, .. } = &self.library;
         let function = if commands.iter().any(Command::takes_memory) { taking } else { freeing };
-        let value = self.call(function, location, arguments.values()).await?;
+        let value = self.call(function, location, request).await?;
         reply::read(commands, value)
     }
 

@@ -4,8 +4,8 @@
 -- constants TAKING, FREEING, UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX and SKUS_PAGE in front of this text.
 --
 -- keys  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
--- args  now in Unix ms (empty: this server's clock), retention in ms, then any number of commands: a name and a fixed number of arguments.
---       Lists are one argument, joined by tabs, which no name can contain.
+-- args  one, a list of texts packed as MessagePack, for an argument each would cost more: now in Unix ms (empty: this server's clock), retention in ms, then any
+--       number of commands: a name and a fixed number of arguments. Lists are one argument, joined by tabs, which no name can contain.
 --
 -- It answers one reply a command: a record where the command is accepted, else a word and what belongs to it, joined by tabs; the commands that answer several
 -- records give a list.
@@ -809,7 +809,8 @@ local function apply_all(args)
   end
 end
 
-local function run(keys, args)
+local function run(keys, packed)
+  local args = cmsgpack.unpack(packed[1])
   begin_call(keys, args)
   read_ahead(args)
   replies, at = {}, 3

@@ -1,21 +1,26 @@
-//! Writes commands as arguments of a call. The forms are described in `holds.lua`. Writing to a `String` cannot fail.
+//! Writes commands as the argument of a call. The forms are described in `holds.lua`. Writing to memory cannot fail.
 
 use std::fmt::{Display, Write};
 
 use fred::bytes::Bytes;
-use fred::types::Value;
+use rmp::encode::{write_array_len, write_str};
 
 use crate::domain::{Lines, Outcome, Settlement, Sku, StockRow};
 use crate::holds::{Command, Held, Index, Position, Rows};
 
-/// The arguments of one call, one behind the other: a call of many commands has hundreds, too many for a text each.
+/// What MessagePack writes before a long array.
+const ARRAY_BYTES: usize = 5;
+
+/// What one call is told, packed into one argument: a call of many commands has hundreds of words, and Redis and its client do more for an argument than for a word.
 #[derive(Default)]
-pub(super) struct Arguments {
-    text: String,
-    ends: Vec<usize>,
+pub(super) struct Request {
+    words: Vec<u8>,
+    count: u32,
+    /// The word that is being written.
+    word: String,
 }
 
-impl Arguments {
+impl Request {
     /// Adds the name of a command and its arguments.
     pub(super) fn add(&mut self, command: &Command) {
         match command {
@@ -72,16 +77,19 @@ impl Arguments {
         })
     }
 
-    /// All of them.
-    pub(super) fn values(self) -> Vec<Value> {
-        let text = Bytes::from(self.text);
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| Value::Bytes(text.slice(begin..*end))).collect()
+    /// All of it.
+    pub(super) fn packed(self) -> Bytes {
+        let mut packed = Vec::with_capacity(ARRAY_BYTES + self.words.len());
+        let _ = write_array_len(&mut packed, self.count);
+        packed.extend(self.words);
+        packed.into()
     }
 
     fn with(&mut self, write: impl FnOnce(&mut String)) -> &mut Self {
-        write(&mut self.text);
-        self.ends.push(self.text.len());
+        self.word.clear();
+        write(&mut self.word);
+        let _ = write_str(&mut self.words, &self.word);
+        self.count += 1;
         self
     }
 
