@@ -89,9 +89,9 @@ pub(super) fn set_stock(request: &v1::SetStockRequest) -> Result<(Location, Requ
         CHANGES_MAX,
         |item| &item.sku,
         |fields, path, sku, item| {
-            let on_hand = fields.units(format!("{path}.on_hand"), item.on_hand);
-            let floor = fields.units(format!("{path}.floor"), item.floor);
-            let expected_version = fields.version(format!("{path}.expected_version"), item.expected_version);
+            let on_hand = fields.units(format_args!("{path}.on_hand"), item.on_hand);
+            let floor = fields.units(format_args!("{path}.floor"), item.floor);
+            let expected_version = fields.version(format_args!("{path}.expected_version"), item.expected_version);
             Some(StockTarget {
                 sku: sku?,
                 on_hand: on_hand?,
@@ -118,7 +118,7 @@ pub(super) fn adjust_stock(
         CHANGES_MAX,
         |change| &change.sku,
         |fields, path, sku, change| {
-            let delta = fields.delta(format!("{path}.delta"), change.delta);
+            let delta = fields.delta(format_args!("{path}.delta"), change.delta);
             Some(Adjustment { sku: sku?, delta: delta? })
         },
     );

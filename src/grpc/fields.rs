@@ -2,6 +2,7 @@
 //! what is wrong and answers `None`; so a handler looks at every field before it refuses, and names them all.
 
 use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use super::{PAGE_SIZE_MAX, v1};
@@ -40,8 +41,9 @@ impl Fields {
         values.ok_or(Error::Refused(Refusal::InvalidFields(self.0)))
     }
 
-    fn take<T>(&mut self, field: impl Into<String>, value: Result<T, String>) -> Option<T> {
-        value.map_err(|description| self.0.push(FieldViolation { field: field.into(), description })).ok()
+    /// The name of a field is written only where something is wrong with it.
+    fn take<T>(&mut self, field: impl Display, value: Result<T, String>) -> Option<T> {
+        value.map_err(|description| self.0.push(FieldViolation { field: field.to_string(), description })).ok()
     }
 
     pub(super) fn location(&mut self, text: &str) -> Option<Location> {
@@ -64,12 +66,12 @@ impl Fields {
     }
 
     fn line(&mut self, index: usize, line: &v1::Line) -> Option<(Sku, u32)> {
-        let sku = self.take(format!("lines[{index}].sku"), Sku::parse(&line.sku));
+        let sku = self.take(format_args!("lines[{index}].sku"), Sku::parse(&line.sku));
         let quantity = match line.quantity {
             quantity @ 1..=QUANTITY_MAX => Ok(quantity),
             quantity => Err(format!("must be 1 to {QUANTITY_MAX}, is {quantity}")),
         };
-        let quantity = self.take(format!("lines[{index}].quantity"), quantity);
+        let quantity = self.take(format_args!("lines[{index}].quantity"), quantity);
         sku.zip(quantity)
     }
 
@@ -141,7 +143,7 @@ impl Fields {
         self.count("skus", skus.len(), count_max)?;
         let skus: Vec<_> = (0..)
             .zip(skus)
-            .map(|(index, sku): (usize, _)| self.take(format!("skus[{index}]"), Sku::parse(sku)))
+            .map(|(index, sku): (usize, _)| self.take(format_args!("skus[{index}]"), Sku::parse(sku)))
             .collect();
         let skus = skus.into_iter().collect::<Option<BTreeSet<_>>>()?;
         Some(skus.into_iter().collect())
@@ -155,24 +157,24 @@ impl Fields {
         items: &[I],
         count_max: usize,
         name: impl Fn(&I) -> &str,
-        part: impl Fn(&mut Self, &str, Option<Sku>, &I) -> Option<T>,
+        part: impl Fn(&mut Self, fmt::Arguments<'_>, Option<Sku>, &I) -> Option<T>,
     ) -> Option<Vec<T>> {
         self.count(field, items.len(), count_max)?;
         let mut seen = BTreeSet::new();
         let mut parts = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let path = format!("{field}[{index}]");
+            let path = format_args!("{field}[{index}]");
             let sku = match Sku::parse(name(item)) {
                 Ok(sku) if !seen.insert(sku.clone()) => Err("must not be named twice".to_owned()),
                 sku => sku,
             };
-            let sku = self.take(format!("{path}.sku"), sku);
-            parts.push(part(self, &path, sku, item));
+            let sku = self.take(format_args!("{path}.sku"), sku);
+            parts.push(part(self, path, sku, item));
         }
         parts.into_iter().collect()
     }
 
-    pub(super) fn units(&mut self, field: String, units: i64) -> Option<i64> {
+    pub(super) fn units(&mut self, field: impl Display, units: i64) -> Option<i64> {
         let bounded = (-UNITS_MAX..=UNITS_MAX).contains(&units);
         self.take(
             field,
@@ -180,11 +182,11 @@ impl Fields {
         )
     }
 
-    pub(super) fn delta(&mut self, field: String, delta: i64) -> Option<i64> {
+    pub(super) fn delta(&mut self, field: impl Display, delta: i64) -> Option<i64> {
         if delta == 0 { self.take(field, Err("must not be 0".to_owned())) } else { self.units(field, delta) }
     }
 
-    pub(super) fn version(&mut self, field: String, version: Option<i64>) -> Option<Option<i64>> {
+    pub(super) fn version(&mut self, field: impl Display, version: Option<i64>) -> Option<Option<i64>> {
         self.take(
             field,
             if version >= Some(0) || version.is_none() { Ok(version) } else { Err("must not be negative".to_owned()) },

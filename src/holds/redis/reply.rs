@@ -39,11 +39,14 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
     }
     let text = value.as_str().ok_or_else(|| corrupt("a reply", &value))?;
     let (kind, rest) = text.split_once('\t').map_or((&*text, None), |(kind, rest)| (kind, Some(rest)));
+    match kind {
+        RECORD_FORM => return Ok(Reply::Accepted(read_record(addressed(command)?, &text)?)),
+        "ended" => return Ok(Reply::Ended(read_record(addressed(command)?, rest.unwrap_or_default())?)),
+        "corrupt" => return Ok(Reply::Corrupt(rest.unwrap_or_default().into())),
+        _ => {}
+    }
     let mut fields = Fields(rest.map_or_else(Vec::new, |rest| rest.split('\t').collect()).into_iter());
     Ok(match kind {
-        RECORD_FORM => Reply::Accepted(read_record(addressed(command)?, &text)?),
-        "ended" => Reply::Ended(read_record(addressed(command)?, rest.unwrap_or_default())?),
-        "corrupt" => Reply::Corrupt(rest.unwrap_or_default().into()),
         "id_reused" => Reply::IdReused,
         "not_found" => Reply::NotFound,
         "mismatch" => Reply::Mismatch,
