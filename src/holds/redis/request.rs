@@ -11,13 +11,13 @@ use crate::holds::{Command, Held, Index, Position, Rows};
 /// What MessagePack writes before a long array.
 const ARRAY_BYTES: usize = 5;
 
-/// What one call is told, packed into one argument: a call of many commands has hundreds of words, and Redis and its client do more for an argument than for a word.
+/// Commands packed into the one argument of a call. They have hundreds of texts, and Redis and its client do more for an argument than for a text in a list.
 #[derive(Default)]
 pub(super) struct Request {
-    words: Vec<u8>,
+    texts: Vec<u8>,
     count: u32,
-    /// The word that is being written.
-    word: String,
+    /// The one that is being written.
+    text: String,
 }
 
 impl Request {
@@ -70,7 +70,7 @@ impl Request {
         };
     }
 
-    /// Adds one argument.
+    /// Adds one argument of a command.
     pub(super) fn one(&mut self, argument: impl Display) -> &mut Self {
         self.with(|text| {
             let _ = write!(text, "{argument}");
@@ -79,16 +79,16 @@ impl Request {
 
     /// All of it.
     pub(super) fn packed(self) -> Bytes {
-        let mut packed = Vec::with_capacity(ARRAY_BYTES + self.words.len());
+        let mut packed = Vec::with_capacity(ARRAY_BYTES + self.texts.len());
         let _ = write_array_len(&mut packed, self.count);
-        packed.extend(self.words);
+        packed.extend(self.texts);
         packed.into()
     }
 
     fn with(&mut self, write: impl FnOnce(&mut String)) -> &mut Self {
-        self.word.clear();
-        write(&mut self.word);
-        let _ = write_str(&mut self.words, &self.word);
+        self.text.clear();
+        write(&mut self.text);
+        let _ = write_str(&mut self.texts, &self.text);
         self.count += 1;
         self
     }
