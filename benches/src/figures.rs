@@ -24,7 +24,7 @@ impl Measured {
     }
 }
 
-/// A figure over all rounds.
+/// A value over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -41,7 +41,8 @@ pub(crate) fn spreads(rounds: &[Measured]) -> BTreeMap<String, Spread> {
     values.into_iter().map(|(name, values)| (name, spread(values))).collect()
 }
 
-fn spread(mut values: Vec<f64>) -> Spread {
+/// Of at least one value.
+pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
     let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
     Spread { median: f64::midpoint(values[low], values[high]), min: values[0], max: values[values.len() - 1] }

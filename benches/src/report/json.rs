@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cell::{Cell, Pace};
+use crate::figures::Spread;
 use crate::results::{CellResults, Results};
 use crate::targets::{Bound, TARGETS};
 
@@ -16,10 +17,7 @@ pub(super) fn json(results: &Results) -> Value {
 }
 
 fn cell(results: &CellResults) -> Value {
-    let spreads = results
-        .spreads()
-        .into_iter()
-        .map(|(name, spread)| (name, json!({ "median": spread.median, "min": spread.min, "max": spread.max })));
+    let spreads = results.spreads().into_iter().map(|(name, spread)| (name, over_rounds(&spread)));
     let rounds = results.rounds.iter().map(|round| json!({ "figures": round.figures, "errors": round.errors }));
     let mut object = json!({
         "name": results.cell.name(),
@@ -53,9 +51,13 @@ fn targets(results: &Results) -> Vec<Value> {
             "formula": target.formula,
             "bound": bound,
             "limit": limit,
-            "value": value,
-            "met": value.map(|value| target.bound.is_met_by(value)),
+            "value": value.as_ref().map(over_rounds),
+            "met": value.map(|value| target.bound.is_met_by(value.median)),
         })
     });
     target.collect()
+}
+
+fn over_rounds(spread: &Spread) -> Value {
+    json!({ "median": spread.median, "min": spread.min, "max": spread.max })
 }

@@ -62,11 +62,11 @@ fn write_all(text: &mut String, results: &Results) -> std::fmt::Result {
         }
     }
 
-    writeln!(text, "\n| target | formula | value | wanted | |\n| --- | --- | ---: | ---: | --- |")?;
+    writeln!(text, "\n| target | formula | value (min–max) | wanted | |\n| --- | --- | ---: | ---: | --- |")?;
     for target in TARGETS {
         let (value, met) = match target.value(results) {
-            Some(value) if target.bound.is_met_by(value) => (number(value), "met"),
-            Some(value) => (number(value), "**missed**"),
+            Some(value) if target.bound.is_met_by(value.median) => (with_spread(&value), "met"),
+            Some(value) => (with_spread(&value), "**missed**"),
             None => (String::new(), "not measured"),
         };
         let wanted = match target.bound {
