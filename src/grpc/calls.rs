@@ -199,7 +199,7 @@ where
         let inner = std::mem::replace(&mut self.inner, clone);
         let id = RequestId::of(request.headers());
         // Of the highest level, so that an error has its request id whatever levels are logged.
-        let span = tracing::error_span!("call", rpc = path, request_id = id.as_str());
+        let span = tracing::error_span!("call", rpc = path, request_id = %id.as_str());
         if path == SESSION {
             request.extensions_mut().insert(Whole::stream(id.clone()));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();
