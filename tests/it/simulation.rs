@@ -3,9 +3,9 @@
 //! all of them when it is quiet.
 //!
 //! ```text
-//! cargo test --release simulation                              a few hundred seeds
-//! SIM_SEEDS=2000 SIM_SEED_BASE=7000 cargo test --release simulation -- --nocapture
-//! SIM_SEED=4711 cargo test --release simulation -- --nocapture   this one, event by event
+//! cargo test --profile proof simulation                         a few hundred seeds
+//! SIM_SEEDS=2000 SIM_SEED_BASE=7000 cargo test --profile proof simulation -- --nocapture
+//! SIM_SEED=4711 cargo test --profile proof simulation -- --nocapture   this one, event by event
 //! ```
 //!
 //! A schedule that found something becomes a test of its own, beside those of what was wrong: a seed means another schedule as soon as anything here draws once more.

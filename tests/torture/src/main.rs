@@ -1,7 +1,7 @@
 //! Real servers, real faults: two instances of the service over Redis and MariaDB are hurt in every way that we know of while callers go on, and every answer and
 //! both stores are audited against the invariants I1 to I8.
 //!
-//! `cargo run --release -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with `violations: 0`, or with all that went wrong.
+//! `cargo run --profile proof -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with `violations: 0`, or with all that went wrong.
 //! What faults and callers do is drawn from the seed: their order, how long they last, what callers want. Ports are not, and time is not: how many orders a caller
 //! comes to, where a fault meets them, and so what is answered differ each time.
 
