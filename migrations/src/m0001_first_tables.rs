@@ -36,7 +36,7 @@ const SETTLEMENTS: NewTable = NewTable {
     index: None,
 };
 
-/// `version` is that of the stock row which first held the deduction. The index answers the sum of a sku by itself.
+/// `version` is that of the stock row which first held the deduction. There is no index by sku: each confirm would pay for it, and only Reconcile sums up.
 const DEDUCTIONS: NewTable = NewTable {
     migration: "m0001_deductions",
     table: "deductions",
@@ -46,7 +46,7 @@ const DEDUCTIONS: NewTable = NewTable {
         quantity bigint NOT NULL,
         version bigint NOT NULL,
         PRIMARY KEY (location, reservation_id, sku)",
-    index: Some(("deductions_by_sku", "location, sku, quantity")),
+    index: None,
 };
 
 /// `on_hand` and `version` are those after the movement; `fingerprint` is that of the whole request. The key counts the movements of a

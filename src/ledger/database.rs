@@ -52,8 +52,8 @@ pub trait Database: Send + Sync + 'static {
     /// Every location that has stock, in byte order.
     async fn locations(&self) -> Result<Vec<Location>, LedgerError>;
 
-    /// The books of these skus, those that exist, all as of one instant.
-    async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError>;
+    /// The books of the skus after one and up to another, in byte order, all as of one instant.
+    async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError>;
 
     /// The database's clock, in microseconds since 1970.
     async fn now_micros(&self) -> Result<i64, LedgerError>;

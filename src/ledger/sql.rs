@@ -90,8 +90,8 @@ impl Database for SqlDatabase {
         self.with(query::locations).await
     }
 
-    async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
-        self.with(|db| async move { query::books(&db, self.dialect(), location, skus).await }).await
+    async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError> {
+        self.with(|db| async move { query::books(&db, self.dialect(), location, after, last).await }).await
     }
 
     async fn now_micros(&self) -> Result<i64, LedgerError> {

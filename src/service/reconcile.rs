@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::{Error, Service, unexpected};
 use crate::domain::{Location, Reservation, ReservationId, Settlement, Sku, State, StockRow};
 use crate::holds::{Command, Held, Position, Reply};
+use crate::ledger::Book;
 
 /// The first findings are reported in words, the rest only counted.
 const FINDINGS_MAX: usize = 1000;
@@ -240,29 +241,18 @@ impl Run<'_> {
     async fn compare_books(&mut self) -> Result<(), Error> {
         let mut after: Option<Sku> = None;
         loop {
-            let rows = self.service.ledger.list_rows(self.location, after.as_ref(), PAGE_MAX as u64).await?;
-            let skus: Vec<_> = rows.into_iter().map(|(sku, _)| sku).collect();
-            for book in self.service.ledger.books(self.location, &skus).await? {
-                if book.on_hand == book.moved - book.deducted {
+            let books = self.service.ledger.books(self.location, after.as_ref()).await?;
+            let Some(last) = books.last() else { return Ok(()) };
+            after = Some(last.sku.clone());
+            for Book { sku, on_hand, moved, deducted } in books {
+                let expected = moved - deducted;
+                if on_hand == expected {
                     continue;
                 }
-                let (on_hand, moved, deducted) = (book.on_hand, book.moved, book.deducted);
-                let description = format!(
-                    "on_hand is {on_hand}; movements {moved} less deductions {deducted} are {}",
-                    moved - deducted
-                );
-                self.add(Finding {
-                    kind: FindingKind::Books,
-                    sku: Some(book.sku),
-                    id: None,
-                    description,
-                    repaired: false,
-                });
+                let description =
+                    format!("on_hand is {on_hand}; movements {moved} less deductions {deducted} are {expected}");
+                self.add(Finding { kind: FindingKind::Books, sku: Some(sku), id: None, description, repaired: false });
             }
-            if skus.len() < PAGE_MAX {
-                return Ok(());
-            }
-            after = skus.last().cloned();
         }
     }
 }

@@ -61,10 +61,9 @@ pub(crate) async fn run(database: TestDatabase, case: impl AsyncFn(&Fixture)) {
     case(&fixture).await;
     let ledger = fixture.another().await;
     for location in ledger.locations().await.expect("locations") {
-        let skus: Vec<Sku> =
-            ledger.list_rows(&location, None, 10_000).await.expect("rows").into_iter().map(|(sku, _)| sku).collect();
-        let books = ledger.books(&location, &skus).await.expect("books");
-        assert_eq!(books.len(), skus.len());
+        let rows = ledger.list_rows(&location, None, 10_000).await.expect("rows");
+        let books = ledger.books(&location, None).await.expect("books");
+        assert!(books.iter().map(|book| &book.sku).eq(rows.iter().map(|(sku, _)| sku)), "{books:?}, {rows:?}");
         for book in books {
             assert_eq!(book.on_hand, book.moved - book.deducted, "the books balance: {book:?}");
         }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sea_orm::ConnectionTrait;
 use stockhold::domain::{Outcome, State};
 use stockhold::holds::{Command, Reply};
 use stockhold::ledger::{Intent, Ledger, LedgerConfig};
@@ -304,6 +305,27 @@ async fn reconcile_finds_and_repairs_what_a_rewound_store_got_wrong(it: LocalSer
     it.ends_in_order().await;
 }
 
+async fn reconcile_tells_of_books_that_do_not_balance_and_leaves_them(it: LocalService) {
+    it.set("a", 10).await;
+    it.set("b", 10).await;
+    it.reserve("1", &[("a", 2)]).await;
+    it.confirm("1").await;
+    let database = it.database.connect().await;
+    let deduct = async |sql: &str| database.execute_unprepared(sql).await.expect("changes what nobody should");
+    deduct("UPDATE deductions SET quantity = 3").await;
+    for validate_only in [false, true] {
+        let report = it.service.reconcile(&location("l"), validate_only).await.expect("compares");
+        let [finding] = &report.findings[..] else { panic!("{report:?}") };
+        assert_eq!(
+            (finding.kind, finding.sku.as_ref(), finding.repaired),
+            (FindingKind::Books, Some(&sku("a")), false)
+        );
+        assert_eq!(finding.description, "on_hand is 8; movements 10 less deductions 3 are 7");
+    }
+    deduct("UPDATE deductions SET quantity = 2").await;
+    it.ends_in_order().await;
+}
+
 async fn sync_pushes_what_missed_its_push(it: LocalService) {
     let (old_a, old_b) = (it.set("a", 10).await.row, it.set("b", 20).await.row);
     it.set("a", 11).await;
@@ -405,7 +427,7 @@ async fn the_ledger_has_what_was_confirmed_and_nothing_else(it: LocalService) {
     assert_eq!(settled.len(), 2);
     assert!(settled.contains(&("1".into(), Outcome::Confirmed, lines(&[("a", 2)]))), "{settled:?}");
     assert!(settled.contains(&("2".into(), Outcome::Cancelled, Default::default())), "{settled:?}");
-    let books = it.ledger.books(&location("l"), &[sku("a")]).await.expect("reads");
+    let books = it.ledger.books(&location("l"), None).await.expect("reads");
     assert_eq!((books[0].on_hand, books[0].moved, books[0].deducted), (8, 10, 2));
     it.ends_in_order().await;
 }
@@ -452,6 +474,7 @@ protocol! {
     an_emptied_store_fills_itself_and_forgets_only_holds,
     a_phantom_hold_never_deducts_again,
     reconcile_finds_and_repairs_what_a_rewound_store_got_wrong,
+    reconcile_tells_of_books_that_do_not_balance_and_leaves_them,
     sync_pushes_what_missed_its_push,
     lists_show_live_holds_page_by_page,
     racing_confirms_and_cancels_agree_on_one_end,

@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(3);
 /// instance vanished without a word in the midst of a transaction. Longer than a try may take.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Enough for every statement that is prepared, and for the books in all of their sizes.
+/// Enough for every statement that is prepared.
 const STATEMENTS_KEPT: usize = 256;
 
 /// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is committed by then, so that what is read

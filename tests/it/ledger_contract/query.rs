@@ -7,6 +7,7 @@ cases! { in memory too:
     pages_follow_the_bytes_of_the_sku
     changes_follow_the_version
     locations_are_found_without_their_rows
+    a_book_has_what_moved_and_was_deducted_of_its_sku_there
 }
 
 async fn rows_come_in_the_order_asked_for(f: &Fixture) {
@@ -19,7 +20,6 @@ async fn rows_come_in_the_order_asked_for(f: &Fixture) {
     );
     assert!(f.ledger.rows(&here(), &[]).await.unwrap().is_empty());
     assert!(f.ledger.settlements(&here(), &[]).await.unwrap().is_empty());
-    assert!(f.ledger.books(&here(), &[]).await.unwrap().is_empty());
 }
 
 async fn pages_follow_the_bytes_of_the_sku(f: &Fixture) {
@@ -40,7 +40,6 @@ async fn pages_follow_the_bytes_of_the_sku(f: &Fixture) {
     assert_eq!(listed.iter().map(Sku::as_str).collect::<Vec<_>>(), names);
     // Longer than any list of one statement.
     assert!(f.ledger.rows(&here(), &listed).await.unwrap().iter().all(|(_, row)| row.is_some()));
-    assert_eq!(f.ledger.books(&here(), &listed).await.unwrap().len(), names.len());
 }
 
 async fn changes_follow_the_version(f: &Fixture) {
@@ -75,4 +74,21 @@ async fn locations_are_found_without_their_rows(f: &Fixture) {
     }
     let found = f.ledger.locations().await.unwrap();
     assert_eq!(found.iter().map(Location::as_str).collect::<Vec<_>>(), names);
+}
+
+async fn a_book_has_what_moved_and_was_deducted_of_its_sku_there(f: &Fixture) {
+    f.stock(&[("a", 10), ("b", 20), ("untouched", 5)]).await;
+    let there = Location::parse("there").unwrap();
+    f.ledger.set_stock(&there, &request("q"), &[target("a", 7)]).await.unwrap().unwrap();
+    f.ledger.adjust_stock(&here(), &request("r"), "receipt", &[adjustment("a", 3)]).await.unwrap().unwrap();
+    f.settle("1", confirm(&[("a", 1), ("b", 2)])).await;
+    f.settle("2", confirm(&[("b", 2)])).await;
+    let after = async |name: Option<&str>| {
+        let books = f.ledger.books(&here(), name.map(sku).as_ref()).await.unwrap();
+        books.into_iter().map(|b| (b.sku.to_string(), b.on_hand, b.moved, b.deducted)).collect::<Vec<_>>()
+    };
+    let all = [("a".into(), 12, 13, 1), ("b".into(), 16, 20, 4), ("untouched".into(), 5, 5, 0)];
+    assert_eq!(after(None).await, all);
+    assert_eq!(after(Some("a")).await, all[1..]);
+    assert_eq!(after(Some("untouched")).await, []);
 }

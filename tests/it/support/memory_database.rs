@@ -274,11 +274,11 @@ impl Database for MemoryDatabase {
         self.read(all).await
     }
 
-    async fn books(&self, location: &Location, skus: &[Sku]) -> Result<Vec<Book>, LedgerError> {
+    async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError> {
         let books = |tables: &Tables| {
-            let known: BTreeSet<_> =
-                tables.rows(location).map(|(sku, _)| sku).filter(|sku| skus.contains(sku)).collect();
-            known.into_iter().map(|sku| tables.book(location, sku)).collect()
+            let skus: BTreeSet<_> = tables.rows(location).map(|(sku, _)| sku).collect();
+            let asked = skus.into_iter().filter(|sku| after.is_none_or(|after| *sku > after) && *sku <= last);
+            asked.map(|sku| tables.book(location, sku)).collect()
         };
         self.read(books).await
     }
