@@ -15,6 +15,7 @@ mod many;
 mod page_token;
 mod request_id;
 mod reservations;
+pub mod served;
 pub mod session;
 mod status;
 mod stock;
@@ -32,6 +33,7 @@ use crate::service::Service;
 use calls::Calls;
 use health::Answers;
 use reservations::Reservations;
+use served::Served;
 use session::Sessions;
 use stock::Stock;
 use v1::reservation_service_server::ReservationServiceServer;
@@ -71,13 +73,13 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is served, by path: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
-pub fn routes(
+/// What is served: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
+pub fn served(
     service: &Arc<Service>,
     health: HealthServer<Answers>,
     calls: &Calls,
     sessions: Sessions,
-) -> Result<Routes, tonic_reflection::server::Error> {
+) -> Result<Served, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -88,18 +90,18 @@ pub fn routes(
     let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
     let reservations = ReservationServiceServer::new(reservations);
     let stock = StockServiceServer::new(Stock(service.clone()));
-    Ok(Routes::new(reservations.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
+    let others = Routes::new(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .prepare())
+        .prepare();
+    Ok(Served { reservations: reservations.max_decoding_message_size(MESSAGE_BYTES_MAX), others })
 }
 
 /// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with their last
 /// stream.
 pub async fn serve(
-    routes: Routes,
+    served: Served,
     calls: Calls,
     listener: TcpListener,
     connections_max: usize,
@@ -113,6 +115,6 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(calls)
-        .serve_with_incoming_shutdown(routes, incoming, stop.cancelled_owned())
+        .serve_with_incoming_shutdown(served, incoming, stop.cancelled_owned())
         .await
 }
