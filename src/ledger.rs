@@ -48,8 +48,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// database keeps in memory: MariaDB has 16 MB for them, of which a sum takes half a kilobyte.
 const BOOKS_MAX: u64 = 20_000;
 
-/// How long that may take: some fifty million deductions.
-const BOOKS_WITHIN: Duration = Duration::from_secs(60);
+/// How long that may take: some five hundred million deductions. Nothing waits for it but Reconcile.
+const BOOKS_WITHIN: Duration = Duration::from_secs(600);
 
 /// What shall become of a reservation.
 #[derive(Clone, Debug)]

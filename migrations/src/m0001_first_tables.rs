@@ -37,6 +37,7 @@ const SETTLEMENTS: NewTable = NewTable {
 };
 
 /// `version` is that of the stock row which first held the deduction. There is no index by sku: each confirm would pay for it, and only Reconcile sums up.
+/// (It had one; nothing was released then.)
 const DEDUCTIONS: NewTable = NewTable {
     migration: "m0001_deductions",
     table: "deductions",

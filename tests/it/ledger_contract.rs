@@ -7,7 +7,7 @@ use futures::future::join_all;
 use stockhold::domain::{
     Adjustment, Lines, Location, Outcome, Refusal, RequestId, ReservationId, Sku, StockRow, StockTarget,
 };
-use stockhold::ledger::{Intent, Ledger, LedgerConfig, LedgerError, Verdict};
+use stockhold::ledger::{Book, Intent, Ledger, LedgerConfig, LedgerError, Verdict};
 
 use crate::support::database::{self, TestDatabase};
 
@@ -61,8 +61,8 @@ pub(crate) async fn run(database: TestDatabase, case: impl AsyncFn(&Fixture)) {
     case(&fixture).await;
     let ledger = fixture.another().await;
     for location in ledger.locations().await.expect("locations") {
-        let rows = ledger.list_rows(&location, None, 10_000).await.expect("rows");
-        let books = ledger.books(&location, None).await.expect("books");
+        let rows = ledger.list_rows(&location, None, 100_000).await.expect("rows");
+        let books = pages_of_books(&ledger, &location).await.concat();
         assert!(books.iter().map(|book| &book.sku).eq(rows.iter().map(|(sku, _)| sku)), "{books:?}, {rows:?}");
         for book in books {
             assert_eq!(book.on_hand, book.moved - book.deducted, "the books balance: {book:?}");
@@ -71,6 +71,19 @@ pub(crate) async fn run(database: TestDatabase, case: impl AsyncFn(&Fixture)) {
     ledger.close().await.expect("closes");
     fixture.ledger.close().await.expect("closes");
     fixture.database.remove().await;
+}
+
+/// All pages of the books, up to the first that is empty.
+async fn pages_of_books(ledger: &Ledger, location: &Location) -> Vec<Vec<Book>> {
+    let mut pages = Vec::<Vec<Book>>::new();
+    loop {
+        let after = pages.last().and_then(|page| page.last()).map(|book| &book.sku);
+        let page = ledger.books(location, after).await.expect("books");
+        if page.is_empty() {
+            return pages;
+        }
+        pages.push(page);
+    }
 }
 
 fn config(database: &TestDatabase) -> LedgerConfig {

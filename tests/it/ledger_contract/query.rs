@@ -1,5 +1,7 @@
 //! Reading.
 
+use sea_orm::ConnectionTrait;
+
 use super::*;
 
 cases! { in memory too:
@@ -74,6 +76,22 @@ async fn locations_are_found_without_their_rows(f: &Fixture) {
     }
     let found = f.ledger.locations().await.unwrap();
     assert_eq!(found.iter().map(Location::as_str).collect::<Vec<_>>(), names);
+}
+
+mod by_sql {
+    use super::*;
+
+    cases! { the_books_come_in_pages }
+
+    async fn the_books_come_in_pages(f: &Fixture) {
+        let rows: Vec<_> = (0..=20_000).map(|number| format!("('here', 's{number:05}', 0, 0, 1, false)")).collect();
+        let insert =
+            format!("INSERT INTO stock (location, sku, on_hand, floor, version, retired) VALUES {}", rows.join(", "));
+        f.database.connect().await.execute_unprepared(&insert).await.unwrap();
+        let pages = pages_of_books(&f.ledger, &here()).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [20_000, 1]);
+        assert_eq!(pages[1][0].sku, sku("s20000"));
+    }
 }
 
 async fn a_book_has_what_moved_and_was_deducted_of_its_sku_there(f: &Fixture) {
