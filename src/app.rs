@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::grpc;
 use crate::grpc::calls::Calls;
 use crate::grpc::health::Health;
+use crate::grpc::served::Served;
 use crate::grpc::session::Sessions;
 use crate::holds::batched::BatchedHolds;
 use crate::holds::embedded::{EmbeddedHolds, system_clock};
@@ -73,7 +74,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let stop = CancellationToken::new();
     // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a quarter of the grace are left with it.
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4);
-    let served = grpc::served(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
+    let served = Served::new(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections_max, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {

@@ -20,24 +20,14 @@ pub mod session;
 mod status;
 mod stock;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic_health::pb::health_server::HealthServer;
 
-use crate::service::Service;
 use calls::Calls;
-use health::Answers;
-use reservations::Reservations;
 use served::Served;
-use session::Sessions;
-use stock::Stock;
-use v1::reservation_service_server::ReservationServiceServer;
-use v1::stock_service_server::StockServiceServer;
 
 /// Messages, servers and clients, generated from `proto/stockhold/v1/`, where everything is documented.
 #[allow(missing_docs, unreachable_pub, clippy::pedantic)]
@@ -72,31 +62,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 /// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there is one at all.
 const PREFACE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What is served: the service, health, and reflection for grpcurl and its like. Older ones ask for `v1alpha`.
-pub fn served(
-    service: &Arc<Service>,
-    health: HealthServer<Answers>,
-    calls: &Calls,
-    sessions: Sessions,
-) -> Result<Served, tonic_reflection::server::Error> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // So that grpcurl can print the details of errors.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
-    let reservations = ReservationServiceServer::new(reservations);
-    let stock = StockServiceServer::new(Stock(service.clone()));
-    let others = Routes::new(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .prepare();
-    Ok(Served { reservations: reservations.max_decoding_message_size(MESSAGE_BYTES_MAX), others })
-}
 
 /// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with their last
 /// stream.

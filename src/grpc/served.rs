@@ -1,6 +1,7 @@
-//! Which service answers a path.
+//! What is served, and which service answers a path.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
@@ -8,20 +9,55 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::service::Routes;
-use tower::Service;
+use tonic_health::pb::health_server::HealthServer;
 
+use super::calls::Calls;
+use super::health::Answers;
 use super::reservations::Reservations;
+use super::session::Sessions;
+use super::stock::Stock;
 use super::v1::reservation_service_server::{ReservationServiceServer, SERVICE_NAME};
+use super::v1::stock_service_server::StockServiceServer;
+use super::{DESCRIPTORS, MESSAGE_BYTES_MAX};
+use crate::service::Service;
 
-/// All that is served.
+/// The service, health, and reflection for grpcurl and its like.
 #[derive(Clone)]
 pub struct Served {
     /// Asked without the router of the others, which takes some 5 % of what a call costs the service.
-    pub(super) reservations: ReservationServiceServer<Reservations>,
-    pub(super) others: Routes,
+    reservations: ReservationServiceServer<Reservations>,
+    others: Routes,
 }
 
-impl Service<Request<Body>> for Served {
+impl Served {
+    /// All of it over one service. Fails if the descriptors cannot be reflected.
+    pub fn new(
+        service: &Arc<Service>,
+        health: HealthServer<Answers>,
+        calls: &Calls,
+        sessions: Sessions,
+    ) -> Result<Self, tonic_reflection::server::Error> {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // So that grpcurl can print the details of errors.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
+        let stock = StockServiceServer::new(Stock(service.clone()));
+        let others = Routes::new(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            // Older clients ask for it.
+            .add_service(reflection().build_v1alpha()?)
+            .prepare();
+        let reservations = ReservationServiceServer::new(reservations).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Ok(Self { reservations, others })
+    }
+}
+
+impl tower::Service<Request<Body>> for Served {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
@@ -32,7 +68,7 @@ impl Service<Request<Body>> for Served {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if is_of(SERVICE_NAME, request.uri().path()) {
+        if is_about_reservations(request.uri().path()) {
             self.reservations.call(request)
         } else {
             self.others.call(request).boxed()
@@ -40,8 +76,8 @@ impl Service<Request<Body>> for Served {
     }
 }
 
-/// True if a path is `/`, the name of the service, `/`, and anything.
-fn is_of(service: &str, path: &str) -> bool {
-    let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(service));
+/// True if a path is `/`, the name of that service, `/`, and anything.
+fn is_about_reservations(path: &str) -> bool {
+    let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
     method.is_some_and(|method| method.starts_with('/'))
 }

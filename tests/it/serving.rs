@@ -9,8 +9,9 @@ use futures::StreamExt;
 use stockhold::domain::Location;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
+use stockhold::grpc::serve;
+use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
-use stockhold::grpc::{serve, served};
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::Ledger;
 use stockhold::service::Service;
@@ -76,7 +77,7 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
     let sessions = Sessions::until(stop.clone(), BOUND);
-    let served = served(&service, health_server, &calls, sessions).expect("the services");
+    let served = Served::new(&service, health_server, &calls, sessions).expect("the services");
     let server = tokio::spawn(serve(served, calls, listener, 10, stop.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;

@@ -276,8 +276,10 @@ impl Database for MemoryDatabase {
 
     async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError> {
         let books = |tables: &Tables| {
-            let skus: BTreeSet<_> = tables.rows(location).map(|(sku, _)| sku).collect();
-            let asked = skus.into_iter().filter(|sku| after.is_none_or(|after| *sku > after) && *sku <= last);
+            let asked = tables
+                .rows(location)
+                .map(|(sku, _)| sku)
+                .filter(|sku| after.is_none_or(|after| *sku > after) && *sku <= last);
             asked.map(|sku| tables.book(location, sku)).collect()
         };
         self.read(books).await
