@@ -38,8 +38,8 @@ local records
 -- By sku: a text until it is needed, then its table; false if there is none.
 local registers, held
 
--- Lines and rows by their texts: many commands and records of a call have the same.
-local lines_seen, rows_seen
+-- Lines, terms and rows by their texts: many commands and records of a call have the same.
+local lines_seen, terms_seen, rows_seen
 
 -- The rows that were pushed last, and are as they were then.
 local pushed
@@ -71,7 +71,7 @@ local function begin_call(keys, args)
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
   NOW = text(now)
-  records, registers, held, lines_seen, rows_seen, pushed = {}, {}, {}, {}, {}, nil
+  records, registers, held, lines_seen, terms_seen, rows_seen, pushed = {}, {}, {}, {}, {}, {}, nil
   new_records, forgotten, new_registers, new_held = nil, nil, nil, nil
   deadlines.key, deadlines.left, deadlines.entered = DEADLINES, nil, nil
   unsettled.key, unsettled.left, unsettled.entered = UNSETTLED, nil, nil
@@ -96,6 +96,19 @@ local function lines_of(joined)
   return lines
 end
 
+-- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those to confirm, empty where there are none (yet),
+-- and the lines that count. Nothing if it is none.
+local function terms_of(joined)
+  local terms = terms_seen[joined]
+  if terms then return terms end
+  local reserved, confirmed, joined_lines = match(joined, '^(%S*)\t(%S*)\t(.*)$')
+  local lines = reserved and lines_of(joined_lines)
+  if not lines then return nil end
+  terms = { text = joined, reserved = reserved, confirmed = confirmed, lines = lines }
+  terms_seen[joined] = terms
+  return terms
+end
+
 -- Rows are `sku row sku row ...`, joined by tabs, an empty row where the ledger has none: a list of the skus, the rows by sku, and the lines that have
 -- one each.
 local function rows_of(joined)
@@ -111,18 +124,19 @@ local function rows_of(joined)
   return rows
 end
 
--- A record is `1 state create ttl end reserved confirmed lines`, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl` ms after its creation,
+-- A record is `1 state create ttl end` and its terms, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl` ms after its creation,
 -- which may be before it where the clock went back. Whatever handles the fields of a record has them in this order.
-local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t(%S*)\t(%S*)\t(.*)$'
+local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t(.*)$'
 
 local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
+local LIVE_STATES = { HELD = true, CONFIRMING = true }
 
 local function parse_record(raw)
-  local state, create, ttl, ended, reserved, confirmed, joined = match(raw, RECORD_FORM)
+  local state, create, ttl, ended, joined = match(raw, RECORD_FORM)
   local lacks_times = create == '' or ttl == '' or ttl == '-'
   if KNOWN_STATES[state or ''] and not (lacks_times and (state == 'HELD' or state == 'EXPIRED')) then
-    local lines = lines_of(joined)
-    if lines then return state, create, ttl, ended, reserved, confirmed, lines end
+    local terms = terms_of(joined)
+    if terms then return state, create, ttl, ended, terms end
   end
 end
 
@@ -292,10 +306,6 @@ end
 
 ------------------------------------------------------------------------------------------------------------------------------------ steps
 
-local function is_live(state)
-  return state == 'HELD' or state == 'CONFIRMING'
-end
-
 local function is_overdue(state, create, ttl)
   return state == 'HELD' and create + ttl <= now
 end
@@ -331,8 +341,8 @@ local function enter(index, score, id)
   index.entered = add_pair(index.entered, score, id)
 end
 
-local function put(id, state, create, ttl, ended, reserved, confirmed, lines)
-  local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. reserved .. '\t' .. confirmed .. '\t' .. lines.text
+local function put(id, state, create, ttl, ended, terms)
+  local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. terms.text
   new_records = add_pair(new_records, id, raw)
   -- It is no longer what was read.
   records[id] = nil
@@ -345,11 +355,11 @@ local function finish(id, ...)
   return put(id, ...)
 end
 
-local function expire(id, create, ttl, reserved, confirmed, lines)
-  hold(lines, -1)
+local function expire(id, create, ttl, terms)
+  hold(terms.lines, -1)
   leave(deadlines, id)
   local ended = text(create + ttl)
-  return 'EXPIRED', create, ttl, ended, reserved, confirmed, lines, finish(id, 'EXPIRED', create, ttl, ended, reserved, confirmed, lines)
+  return 'EXPIRED', create, ttl, ended, terms, finish(id, 'EXPIRED', create, ttl, ended, terms)
 end
 
 -- The fields of the reservation that a command is about, and behind them its text; nothing if there is none. It is expired if it is overdue.
@@ -361,10 +371,10 @@ local function addressed(id)
     records[id] = raw
   end
   if not raw then return nil end
-  local state, create, ttl, ended, reserved, confirmed, lines = parse_record(raw)
+  local state, create, ttl, ended, terms = parse_record(raw)
   if not state then corrupt('record of ' .. id) end
-  if is_overdue(state, create, ttl) then return expire(id, create, ttl, reserved, confirmed, lines) end
-  return state, create, ttl, ended, reserved, confirmed, lines, raw
+  if is_overdue(state, create, ttl) then return expire(id, create, ttl, terms) end
+  return state, create, ttl, ended, terms, raw
 end
 
 -- Reclaims a bounded number of overdue holds, once a call. The index only says where to look: the record decides.
@@ -377,13 +387,13 @@ local function reclaim()
   while looked < min(#ids, RECLAIM_HOLDS_MAX) and count < RECLAIM_LINES_MAX do
     looked = looked + 1
     local id = ids[looked]
-    local state, create, ttl, _, reserved, confirmed, lines = parse_record(records[id] or '')
+    local state, create, ttl, _, terms = parse_record(records[id] or '')
     if not is_overdue(state, create, ttl) then
       leave(deadlines, id)
-    elseif pcall(need_held, lines) then
-      count = count + #lines.skus
+    elseif pcall(need_held, terms.lines) then
+      count = count + #terms.lines.skus
       holds = holds + 1
-      expire(id, create, ttl, reserved, confirmed, lines)
+      expire(id, create, ttl, terms)
     end
   end
   reclaimed, overdue_remain = holds, looked < #ids
@@ -405,7 +415,7 @@ local function forget()
     read_unknown(RECORDS, records, ids)
     for _, id in ipairs(ids) do
       local state, _, _, ended = parse_record(records[id] or '')
-      local awaits_another = not state or is_live(state) or state == 'CANCELLED' and is_unsettled(id)
+      local awaits_another = not state or LIVE_STATES[state] or state == 'CANCELLED' and is_unsettled(id)
       if awaits_another then
         -- It is entered again when it ends again, or is settled.
       elseif ended ~= '' and ended + RETENTION_MS > now then
@@ -539,30 +549,33 @@ end
 
 local commands = {}
 
-function commands.reserve(id, joined, fingerprint, ttl)
-  local state, _, _, _, reserved, _, _, raw = addressed(id)
+function commands.reserve(id, joined, ttl)
+  local state, _, _, _, known, raw = addressed(id)
+  local terms = terms_of(joined)
   if state then
-    if reserved ~= '' and reserved ~= fingerprint then return 'id_reused' end
-    if is_live(state) or state == 'CONFIRMED' then return raw end
+    if known.reserved ~= '' and known.reserved ~= terms.reserved then return 'id_reused' end
+    if LIVE_STATES[state] or state == 'CONFIRMED' then return raw end
     return 'ended\t' .. raw
   end
-  local lines = lines_of(joined)
-  local refusal = refusal_to_hold(lines)
+  local refusal = refusal_to_hold(terms.lines)
   if refusal then return refusal end
 
-  hold(lines, 1)
+  hold(terms.lines, 1)
   enter(deadlines, text(now + ttl), id)
-  return put(id, 'HELD', NOW, ttl, '', fingerprint, '', lines)
+  return put(id, 'HELD', NOW, ttl, '', terms)
 end
 
-function commands.begin(id, part, fingerprint, reacquire)
-  local state, create, ttl, _, reserved, confirmed, whole, raw = addressed(id)
+function commands.begin(id, part, reacquire)
+  local state, create, ttl, _, whole, raw = addressed(id)
   if not state then return 'not_found' end
-  local wanted = part == '' and reserved or fingerprint
-  if state == 'CONFIRMING' or state == 'CONFIRMED' then return confirmed == wanted and raw or 'mismatch' end
+  local wanted, lines = whole.reserved, whole.lines
+  if part ~= '' then
+    local terms = terms_of(part)
+    wanted, lines = terms.confirmed, terms.lines
+  end
+  if state == 'CONFIRMING' or state == 'CONFIRMED' then return whole.confirmed == wanted and raw or 'mismatch' end
   if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1') then return 'ended\t' .. raw end
-  local lines = part == '' and whole or lines_of(part)
-  local rest = rest_of(whole, lines)
+  local rest = rest_of(whole.lines, lines)
   if not rest then return 'mismatch' end
   local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
   if refusal then return refusal end
@@ -574,24 +587,24 @@ function commands.begin(id, part, fingerprint, reacquire)
     hold(lines, 1)
   end
   enter(unsettled, NOW, id)
-  return put(id, 'CONFIRMING', create, ttl, '', reserved, wanted, lines)
+  return put(id, 'CONFIRMING', create, ttl, '', terms_of(whole.reserved .. '\t' .. wanted .. '\t' .. lines.text))
 end
 
 function commands.cancel(id)
-  local state, create, ttl, _, reserved, confirmed, lines, raw = addressed(id)
+  local state, create, ttl, _, terms, raw = addressed(id)
   if state == 'CONFIRMING' or state == 'CANCELLED' then return raw end
   if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. raw end
 
   if state == 'HELD' then
-    hold(lines, -1)
+    hold(terms.lines, -1)
     leave(deadlines, id)
   end
   enter(unsettled, NOW, id)
-  return put(id, 'CANCELLED', create or '', ttl or '', NOW, reserved or '', confirmed or '', lines or lines_of(''))
+  return put(id, 'CANCELLED', create or '', ttl or '', NOW, terms or terms_of('\t\t'))
 end
 
 function commands.extend(id, expire_ms, lifetime_ms, reacquire)
-  local state, create, ttl, _, reserved, confirmed, lines, raw = addressed(id)
+  local state, create, ttl, _, terms, raw = addressed(id)
   if not state then return 'not_found' end
   local wanted = tonumber(expire_ms)
   if state == 'CONFIRMING' then return raw end
@@ -599,32 +612,32 @@ function commands.extend(id, expire_ms, lifetime_ms, reacquire)
   if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1' and wanted > now) then return 'ended\t' .. raw end
   local latest = create + lifetime_ms
   if wanted > latest then return 'beyond_lifetime\t' .. text(latest) end
-  local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
+  local refusal = state == 'EXPIRED' and refusal_to_hold(terms.lines)
   if refusal then return refusal end
 
-  if state == 'EXPIRED' then hold(lines, 1) end
+  if state == 'EXPIRED' then hold(terms.lines, 1) end
   enter(deadlines, text(wanted), id)
-  return put(id, 'HELD', create, text(wanted - create), '', reserved, confirmed, lines)
+  return put(id, 'HELD', create, text(wanted - create), '', terms)
 end
 
-function commands.settle(id, outcome, reserved, confirmed, time_ms, joined, joined_rows)
-  local state, create, ttl, ended, known_reserved, known_confirmed, known_lines, raw = addressed(id)
-  local live, lines, rows = is_live(state), lines_of(joined), rows_of(joined_rows)
-  local missing = outcome ~= 'CANCELLED' and missing_rows(rows, lines, live and known_lines or lines)
+function commands.settle(id, outcome, time_ms, joined, joined_rows)
+  local state, create, ttl, ended, known, raw = addressed(id)
+  local live, terms, rows = LIVE_STATES[state], terms_of(joined), rows_of(joined_rows)
+  local missing = outcome ~= 'CANCELLED' and missing_rows(rows, terms.lines, live and known.lines or terms.lines)
   if missing then return missing end
-  if live then need_held(known_lines) end
+  if live then need_held(known.lines) end
 
   push(rows)
   local is_told = state == outcome and ended == time_ms and not (state == 'CANCELLED' and is_unsettled(id))
-  if is_told and (state ~= 'CONFIRMED' or known_reserved == reserved and known_confirmed == confirmed) then return raw end
-  if live then hold(known_lines, -1) end
+  if is_told and (state ~= 'CONFIRMED' or known.reserved == terms.reserved and known.confirmed == terms.confirmed) then return raw end
+  if live then hold(known.lines, -1) end
   if state == 'HELD' then
     leave(deadlines, id)
   elseif state == 'CONFIRMING' or state == 'CANCELLED' then
     leave(unsettled, id)
   end
-  if state and outcome ~= 'CONFIRMED' then reserved, confirmed, lines = known_reserved, known_confirmed, known_lines end
-  return finish(id, outcome, create or '', ttl or '', time_ms, reserved, confirmed, lines)
+  if state and outcome ~= 'CONFIRMED' then terms = known end
+  return finish(id, outcome, create or '', ttl or '', time_ms, terms)
 end
 
 function commands.push(joined_rows)
@@ -691,7 +704,7 @@ function commands.skus(cursor)
 end
 
 function commands.get(id)
-  local state, _, _, _, _, _, _, raw = addressed(id)
+  local state, _, _, _, _, raw = addressed(id)
   return state and raw or 'not_found'
 end
 
@@ -715,7 +728,7 @@ function commands.list(index, score, id, limit)
   local reply = { 'page', NOW, unpack(last) }
   for _, entry in ipairs(ids) do
     local raw = records[entry]
-    if is_live(parse_record(raw or '')) then
+    if LIVE_STATES[parse_record(raw or '')] then
       reply[#reply + 1] = entry
       reply[#reply + 1] = raw
     end
@@ -768,7 +781,7 @@ function commands.set_synced(judged, version)
 end
 
 local arity = {
-  reserve = 4, begin = 4, cancel = 1, extend = 4, settle = 7, push = 1, replace_register = 3, replace_held = 3,
+  reserve = 3, begin = 3, cancel = 1, extend = 4, settle = 5, push = 1, replace_register = 3, replace_held = 3,
   stock = 1, counters = 1, skus = 1, get = 1, list = 4, sweep = 0, claim = 2, get_synced = 0, set_synced = 2,
 }
 
@@ -784,10 +797,10 @@ local function read_ahead(args)
   while at <= count do
     local name = args[at]
     if by_id[name] then ids[#ids + 1] = args[at + 1] end
-    local joined = name == 'reserve' and args[at + 2] or name == 'settle' and args[at + 6]
+    local joined = name == 'reserve' and args[at + 2] or name == 'settle' and args[at + 4]
     if joined and not listed[joined] then
       listed[joined] = true
-      for _, sku in ipairs(lines_of(joined).skus) do skus[#skus + 1] = sku end
+      for _, sku in ipairs(terms_of(joined).lines.skus) do skus[#skus + 1] = sku end
     end
     at = at + 1 + arity[name]
   end

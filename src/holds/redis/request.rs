@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use fred::bytes::Bytes;
 use rmp::encode::{write_array_len, write_str};
 
-use crate::domain::{Lines, Outcome, Settlement, Sku, StockRow};
+use crate::domain::{Fingerprint, Lines, Outcome, Settlement, Sku, StockRow};
 use crate::holds::{Command, Held, Index, Position, Rows};
 
 /// What MessagePack writes before a long array.
@@ -24,13 +24,16 @@ impl Request {
     /// Adds the name of a command and its arguments.
     pub(super) fn add(&mut self, command: &Command) {
         match command {
-            Command::Reserve { id, lines, ttl_ms } => {
-                self.name("reserve").one(id).with(|text| write_lines(text, lines)).one(lines.fingerprint()).one(ttl_ms)
-            }
+            Command::Reserve { id, lines, ttl_ms } => self
+                .name("reserve")
+                .one(id)
+                .with(|text| write_terms(text, Some(lines.fingerprint()), None, lines))
+                .one(ttl_ms),
             Command::Begin { id, lines, reacquire } => {
-                let fingerprint = lines.as_ref().map(Lines::fingerprint);
-                let part = |text: &mut String| lines.iter().for_each(|lines| write_lines(text, lines));
-                self.name("begin").one(id).with(part).optional(fingerprint).flag(*reacquire)
+                let part = |text: &mut String| {
+                    lines.iter().for_each(|lines| write_terms(text, None, Some(lines.fingerprint()), lines));
+                };
+                self.name("begin").one(id).with(part).flag(*reacquire)
             }
             Command::Cancel { id } => self.name("cancel").one(id),
             Command::Extend { id, expire_ms, lifetime_ms, reacquire } => {
@@ -40,10 +43,8 @@ impl Request {
                 self.name("settle")
                     .one(id)
                     .one(word_of(*outcome))
-                    .optional(*reserved)
-                    .optional(*confirmed)
                     .one(time_ms)
-                    .with(|text| write_lines(text, lines))
+                    .with(|text| write_terms(text, *reserved, *confirmed, lines))
                     .with(|text| write_rows(text, rows))
             }
             Command::Push { rows } => self.name("push").with(|text| write_rows(text, rows)),
@@ -109,7 +110,13 @@ impl Request {
     }
 }
 
-fn write_lines(text: &mut String, lines: &Lines) {
+fn write_terms(text: &mut String, reserved: Option<Fingerprint>, confirmed: Option<Fingerprint>, lines: &Lines) {
+    for fingerprint in [reserved, confirmed] {
+        if let Some(fingerprint) = fingerprint {
+            let _ = write!(text, "{fingerprint}");
+        }
+        text.push('\t');
+    }
     for (number, line) in lines.iter().enumerate() {
         let tab = if number > 0 { "\t" } else { "" };
         let _ = write!(text, "{tab}{}\t{}", line.sku, line.quantity);
