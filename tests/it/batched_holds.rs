@@ -305,6 +305,8 @@ async fn what_is_corrupt_fails_alone() {
         ("4", "1\tHELD\t\t9\t\t\t\ta\t1"),
         ("5", "1\tHELD\t1\t-\t\t\t\ta\t1"),
         ("6", "1\tEXPIRED\t\t\t1\t\t\ta\t1"),
+        ("7", "1\tHELD\t1\t9\t\tterms"),
+        ("8", "1\tHELD\t1\t9\t\t\t\ta\tnonsense"),
         ("2", "1\tCONFIRMED\t\t\t1\tno_fingerprint\t\ta\t1"),
     ] {
         run::<i64>(&client, "HSET", &[&key("records"), name, record]).await;
@@ -318,11 +320,13 @@ async fn what_is_corrupt_fails_alone() {
         ask(get("4")),
         ask(get("5")),
         ask(Command::Extend { id: id("6"), expire_ms: u64::MAX >> 12, lifetime_ms: u64::MAX >> 12, reacquire: true }),
+        ask(cancel("7")),
+        ask(get("8")),
         ask(reserve("3", &[("a", 1), ("b", 1)])),
         ask(hold("after")),
     ]);
     let replies = asked.await;
     let corrupt: Vec<_> = replies.iter().map(|reply| matches!(reply, Reply::Corrupt(_))).collect();
-    assert_eq!(corrupt, [false, true, true, true, true, true, true, false], "{replies:?}");
+    assert_eq!(corrupt, [false, true, true, true, true, true, true, true, true, false], "{replies:?}");
     assert_eq!(test.held_available("a").await.0, 2);
 }

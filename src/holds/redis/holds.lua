@@ -96,8 +96,8 @@ local function lines_of(joined)
   return lines
 end
 
--- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those to confirm, empty where there are none (yet),
--- and the lines that count. Nothing if it is none.
+-- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those to confirm, empty where there are none
+-- or a command does not say, and the lines that count. Nothing if it is none.
 local function terms_of(joined)
   local terms = terms_seen[joined]
   if terms then return terms end
@@ -134,7 +134,7 @@ local LIVE_STATES = { HELD = true, CONFIRMING = true }
 local function parse_record(raw)
   local state, create, ttl, ended, joined = match(raw, RECORD_FORM)
   local lacks_times = create == '' or ttl == '' or ttl == '-'
-  if KNOWN_STATES[state or ''] and not (lacks_times and (state == 'HELD' or state == 'EXPIRED')) then
+  if KNOWN_STATES[state] and not (lacks_times and (state == 'HELD' or state == 'EXPIRED')) then
     local terms = terms_of(joined)
     if terms then return state, create, ttl, ended, terms end
   end
@@ -566,16 +566,16 @@ function commands.reserve(id, joined, ttl)
 end
 
 function commands.begin(id, part, reacquire)
-  local state, create, ttl, _, whole, raw = addressed(id)
+  local state, create, ttl, _, known, raw = addressed(id)
   if not state then return 'not_found' end
-  local wanted, lines = whole.reserved, whole.lines
+  local wanted, lines = known.reserved, known.lines
   if part ~= '' then
     local terms = terms_of(part)
     wanted, lines = terms.confirmed, terms.lines
   end
-  if state == 'CONFIRMING' or state == 'CONFIRMED' then return whole.confirmed == wanted and raw or 'mismatch' end
+  if state == 'CONFIRMING' or state == 'CONFIRMED' then return known.confirmed == wanted and raw or 'mismatch' end
   if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1') then return 'ended\t' .. raw end
-  local rest = rest_of(whole.lines, lines)
+  local rest = rest_of(known.lines, lines)
   if not rest then return 'mismatch' end
   local refusal = state == 'EXPIRED' and refusal_to_hold(lines)
   if refusal then return refusal end
@@ -587,7 +587,7 @@ function commands.begin(id, part, reacquire)
     hold(lines, 1)
   end
   enter(unsettled, NOW, id)
-  return put(id, 'CONFIRMING', create, ttl, '', terms_of(whole.reserved .. '\t' .. wanted .. '\t' .. lines.text))
+  return put(id, 'CONFIRMING', create, ttl, '', terms_of(known.reserved .. '\t' .. wanted .. '\t' .. lines.text))
 end
 
 function commands.cancel(id)
@@ -798,9 +798,10 @@ local function read_ahead(args)
     local name = args[at]
     if by_id[name] then ids[#ids + 1] = args[at + 1] end
     local joined = name == 'reserve' and args[at + 2] or name == 'settle' and args[at + 4]
-    if joined and not listed[joined] then
-      listed[joined] = true
-      for _, sku in ipairs(terms_of(joined).lines.skus) do skus[#skus + 1] = sku end
+    local lines = joined and terms_of(joined).lines
+    if lines and not listed[lines] then
+      listed[lines] = true
+      for _, sku in ipairs(lines.skus) do skus[#skus + 1] = sku end
     end
     at = at + 1 + arity[name]
   end
