@@ -1,12 +1,12 @@
 //! What a reservation holds: lines in one canonical form, and its fingerprint.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
 use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use super::Sku;
 
@@ -26,9 +26,10 @@ pub struct Line {
 }
 
 /// Lines in canonical form: sorted by the bytes of their sku, each sku once, at most [`LINES_MAX`]. Empty only where nothing is
-/// known, as for an id that was cancelled before it was reserved.
+/// known, as for an id that was cancelled before it was reserved. Most have one line, and a reservation is copied at each step of its way: so one takes no
+/// allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lines(Vec<Line>);
+pub struct Lines(SmallVec<[Line; 1]>);
 
 /// Why lines were refused; the index is that of the line as the caller sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,26 +43,25 @@ pub enum LinesError {
 }
 
 impl Lines {
-    /// Merges lines that name one sku twice, sorts them, and only then checks the bounds.
+    /// Merges lines that name one sku twice, and sorts them. What is checked is what was merged; the first line that breaks a bound is the one refused.
     pub fn merge(lines: impl IntoIterator<Item = (Sku, u32)>) -> Result<Self, LinesError> {
-        let mut merged = BTreeMap::<Sku, u32>::new();
+        let mut merged = SmallVec::<[Line; 1]>::new();
         for (index, (sku, quantity)) in lines.into_iter().enumerate() {
-            let sum = merged.entry(sku).or_default();
-            *sum = sum.saturating_add(quantity);
-            if quantity == 0 || *sum > QUANTITY_MAX {
+            let (place, before) = match merged.binary_search_by(|line| line.sku.cmp(&sku)) {
+                Ok(place) => (place, merged[place].quantity),
+                Err(place) if merged.len() < LINES_MAX => {
+                    merged.insert(place, Line { sku, quantity: 0 });
+                    (place, 0)
+                }
+                Err(_) => return Err(LinesError::TooMany),
+            };
+            let sum = before.saturating_add(quantity);
+            if quantity == 0 || sum > QUANTITY_MAX {
                 return Err(LinesError::Quantity(index));
             }
+            merged[place].quantity = sum;
         }
-        match merged.len() {
-            0 => Err(LinesError::Empty),
-            1..=LINES_MAX => Ok(Self::from_stored(merged.into_iter())),
-            _ => Err(LinesError::TooMany),
-        }
-    }
-
-    /// Takes lines that a store kept, in canonical form already.
-    pub fn from_stored(lines: impl Iterator<Item = (Sku, u32)>) -> Self {
-        Self(lines.map(|(sku, quantity)| Line { sku, quantity }).collect())
+        if merged.is_empty() { Err(LinesError::Empty) } else { Ok(Self(merged)) }
     }
 
     /// The lines in canonical order.
@@ -105,6 +105,13 @@ impl Lines {
             digest.update("\n");
         }
         Fingerprint::of_digest(&digest.finalize())
+    }
+}
+
+/// For lines in canonical form already, as a store keeps them.
+impl FromIterator<(Sku, u32)> for Lines {
+    fn from_iter<I: IntoIterator<Item = (Sku, u32)>>(lines: I) -> Self {
+        Self(lines.into_iter().map(|(sku, quantity)| Line { sku, quantity }).collect())
     }
 }
 
@@ -173,6 +180,10 @@ mod tests {
         assert_eq!(Lines::merge([(sku("a"), u32::MAX), (sku("a"), u32::MAX)]), Err(LinesError::Quantity(0)));
         assert!(Lines::merge((0..200).map(|i| (sku(&format!("s{}", i % 100)), 1))).is_ok());
         assert_eq!(Lines::merge((0..101).map(|i| (sku(&format!("s{i}")), 1))), Err(LinesError::TooMany));
+        assert_eq!(
+            Lines::merge((0..=101).map(|i| (sku(&format!("s{i}")), (i < 101).into()))),
+            Err(LinesError::TooMany)
+        );
     }
 
     #[test]

@@ -43,17 +43,19 @@ async fn attempt(
 
     // Rows that are answered and were not locked, as those of a repeated confirm: read now, they are at least as new as the commit. The connection that this
     // takes is the one which the transaction has just given back.
-    let not_locked = skus_to_answer(intents, &decision).into_iter().filter(|sku| !decision.rows.contains_key(sku));
-    let not_locked: Vec<_> = not_locked.collect();
+    let to_answer = intents.iter().zip(&decision.answers).flat_map(|((_, intent), answer)| skus_of(intent, answer));
+    let not_locked: BTreeSet<_> = to_answer.filter(|sku| !decision.rows.contains_key(*sku)).cloned().collect();
     if !not_locked.is_empty() {
+        let not_locked: Vec<_> = not_locked.into_iter().collect();
         decision.rows.extend(database.rows(location, &not_locked).await?);
     }
     Ok(verdicts(intents, decision))
 }
 
 fn writes(decision: &Decision) -> Writes<'_> {
+    let new = decision.answers.iter().filter(|answer| answer.is_new);
     Writes {
-        settlements: decision.settlements.iter().map(|settlement| (&settlement.id, settlement)).collect(),
+        settlements: new.map(|answer| (&answer.settlement.id, &answer.settlement)).collect(),
         changed_rows: decision.changed.iter().filter_map(|sku| decision.rows.get_key_value(sku)).collect(),
         ..Writes::default()
     }
@@ -67,20 +69,17 @@ fn skus_to_deduct(intent: &Intent) -> impl Iterator<Item = &Sku> {
     lines.into_iter().flat_map(Lines::skus)
 }
 
-/// The skus of which an intent is answered the row.
-fn skus_of(intent: &Intent, answer: &Answer) -> BTreeSet<Sku> {
-    intent.lines().into_iter().chain([&answer.settlement.lines]).flat_map(|lines| lines.skus().cloned()).collect()
-}
-
-fn skus_to_answer(intents: &[(&ReservationId, &Intent)], decision: &Decision) -> BTreeSet<Sku> {
-    intents.iter().zip(&decision.answers).flat_map(|((_, intent), answer)| skus_of(intent, answer)).collect()
+/// The skus of which an intent is answered the row, each once.
+fn skus_of<'a>(intent: &'a Intent, answer: &'a Answer) -> impl Iterator<Item = &'a Sku> {
+    let (asked, settled) = (intent.lines(), &answer.settlement.lines);
+    let is_asked = move |sku: &&Sku| asked.is_some_and(|lines| lines.quantity(sku) > 0);
+    asked.into_iter().flat_map(Lines::skus).chain(settled.skus().filter(move |sku| !is_asked(sku)))
 }
 
 fn verdicts(intents: &[(&ReservationId, &Intent)], decision: Decision) -> Vec<Verdict> {
     let Decision { answers, rows, .. } = decision;
     let verdict = |((_, intent), answer): (&(&ReservationId, &Intent), Answer)| {
-        let skus = skus_of(intent, &answer).into_iter();
-        let rows = skus.map(|sku| (sku.clone(), rows.get(&sku).copied())).collect();
+        let rows = skus_of(intent, &answer).map(|sku| (sku.clone(), rows.get(sku).copied())).collect();
         Verdict { settlement: answer.settlement, rows, shortages: answer.shortages }
     };
     intents.iter().zip(answers).map(verdict).collect()

@@ -1,6 +1,6 @@
 //! What becomes of a batch of intents: pure, so that every rule of settling can be read and tested without a database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Intent;
 use super::database::Facts;
@@ -11,8 +11,6 @@ use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, St
 pub(super) struct Decision {
     /// One an intent, in order.
     pub(super) answers: Vec<Answer>,
-    /// The new ones, in order of arrival.
-    pub(super) settlements: Vec<Settlement>,
     /// All rows of the facts, as they stand after the batch.
     pub(super) rows: BTreeMap<Sku, StockRow>,
     /// Those of the rows that the batch changes.
@@ -20,25 +18,29 @@ pub(super) struct Decision {
 }
 
 /// The settlement that stands, and why it is a rejection if this intent made it one.
-#[derive(Clone)]
 pub(super) struct Answer {
     pub(super) settlement: Settlement,
     pub(super) shortages: Vec<Shortage>,
+    /// Whether it is this intent that settled the reservation.
+    pub(super) is_new: bool,
 }
 
 /// Decides in order of arrival. Whatever is settled, by the facts or in this batch, stands. The rows of the facts cover all lines to confirm, unless there is no
 /// such row.
 pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
-    let Facts { now_micros, rows, mut settled, .. } = facts;
+    let Facts { now_micros, rows, settled, .. } = facts;
     let mut decision = Decision { rows, ..Decision::default() };
-    for (id, intent) in intents {
-        if let Some(settlement) = settled.get(id) {
-            decision.answers.push(Answer { settlement: settlement.clone(), shortages: Vec::new() });
-            continue;
-        }
-        let answer = decision.settle(now_micros, id, intent);
-        settled.insert(id.clone(), answer.settlement.clone());
-        decision.settlements.push(answer.settlement.clone());
+    // The place among the answers of each that is settled in this batch.
+    let mut settled_here = HashMap::new();
+    for (place, (id, intent)) in intents.into_iter().enumerate() {
+        let earlier = settled_here.get(id).map(|earlier: &usize| &decision.answers[*earlier].settlement);
+        let answer = match settled.get(id).or(earlier) {
+            Some(settlement) => Answer { settlement: settlement.clone(), shortages: Vec::new(), is_new: false },
+            None => {
+                settled_here.insert(id, place);
+                decision.settle(now_micros, id, intent)
+            }
+        };
         decision.answers.push(answer);
     }
     decision
@@ -59,14 +61,14 @@ impl Decision {
             lines: Lines::default(),
             time_ms: now_micros.cast_unsigned() / 1000,
         };
-        let without_reason = |outcome| Answer { settlement: settlement(outcome), shortages: Vec::new() };
+        let answer = |settlement, shortages| Answer { settlement, shortages, is_new: true };
         match intent {
-            Intent::Cancel => without_reason(Outcome::Cancelled),
-            Intent::Reject { .. } => without_reason(Outcome::Rejected),
+            Intent::Cancel => answer(settlement(Outcome::Cancelled), Vec::new()),
+            Intent::Reject { .. } => answer(settlement(Outcome::Rejected), Vec::new()),
             Intent::Confirm { lines, reserved, confirmed } => {
                 let shortages = self.shortages(lines);
                 if !shortages.is_empty() {
-                    return Answer { settlement: settlement(Outcome::Rejected), shortages };
+                    return answer(settlement(Outcome::Rejected), shortages);
                 }
                 self.deduct(now_micros, lines);
                 let settlement = Settlement {
@@ -75,7 +77,7 @@ impl Decision {
                     lines: lines.clone(),
                     ..settlement(Outcome::Confirmed)
                 };
-                Answer { settlement, shortages }
+                answer(settlement, shortages)
             }
         }
     }

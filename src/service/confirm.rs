@@ -85,7 +85,7 @@ impl Service {
         id: &ReservationId,
         shortages: &[Shortage],
     ) -> Result<Reservation, Error> {
-        let lines = Lines::from_stored(shortages.iter().map(|short| (short.sku.clone(), short.requested as u32)));
+        let lines = shortages.iter().map(|short| (short.sku.clone(), short.requested as u32)).collect();
         let verdict = place.settle(location.clone(), id.clone(), Intent::Reject { lines }).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("confirm-rejected", |_| std::process::abort());

@@ -485,7 +485,7 @@ impl Call<'_> {
 /// What is held beyond the part that is confirmed.
 fn rest(whole: &Lines, part: &Lines) -> Lines {
     let rest = whole.iter().map(|line| (line.sku.clone(), line.quantity - part.quantity(&line.sku)));
-    Lines::from_stored(rest.filter(|(_, quantity)| *quantity > 0))
+    rest.filter(|(_, quantity)| *quantity > 0).collect()
 }
 
 fn sorted<'a>(skus: impl Iterator<Item = &'a Sku>) -> Vec<Sku> {

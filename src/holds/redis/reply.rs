@@ -1,5 +1,6 @@
 //! Reads what the library answers. The forms are described in `holds.lua`. Anything else is `Corrupt`, never a panic.
 
+use std::iter;
 use std::str::FromStr;
 
 use fred::types::Value;
@@ -225,13 +226,13 @@ fn read_record(id: ReservationId, text: &str) -> Result<Reservation> {
 }
 
 fn read_lines(text: &str) -> Result<Lines> {
-    let mut lines = Vec::new();
     let mut parts = text.split('\t').filter(|part| !part.is_empty());
-    while let Some(sku) = parts.next() {
-        let quantity = parts.next().ok_or_else(|| corrupt("lines", &text))?;
-        lines.push((read_sku(sku)?, read_number(quantity)?));
-    }
-    Ok(Lines::from_stored(lines.into_iter()))
+    let line = || {
+        let sku = parts.next()?;
+        let quantity = parts.next().ok_or_else(|| corrupt("lines", &text));
+        Some(quantity.and_then(|quantity| Ok((read_sku(sku)?, read_number(quantity)?))))
+    };
+    iter::from_fn(line).collect()
 }
 
 #[cfg(test)]

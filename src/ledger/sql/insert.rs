@@ -1,80 +1,103 @@
 //! Writing: the text of the statements. A packet of them stays far below the 16 MB that MariaDB takes, for a batch has at most a thousand lines or
 //! intents, and a change of supply a hundred items.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
-use sea_orm::{ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveModel, QueryTrait};
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait, InsertStatement, IntoIden, IntoTableRef, OnConflict, Query};
 
 use super::dialect::Dialect;
 use super::entity::{deduction, movement, settlement, stock};
-use crate::domain::Location;
+use crate::domain::{Location, Sku, StockRow};
 use crate::ledger::database::{ChangeMade, Writes};
 
-/// All that is to be written, in the order in which everybody writes.
+/// All that is to be written, in the order in which everybody writes. What exists already fails as a duplicate key, except for the changed rows.
 pub(super) fn statements(dialect: Dialect, location: &Location, writes: &Writes<'_>) -> Vec<String> {
-    let row = |(sku, row): (&&_, &&_)| stock::Model::new(location, sku, row);
     let all = [
-        plain::<settlement::Entity, _>(
-            dialect,
-            writes.settlements.values().map(|settlement| settlement::Model::new(location, settlement)),
-        ),
-        plain::<deduction::Entity, _>(dialect, deductions(location, writes)),
-        plain::<stock::Entity, _>(dialect, writes.new_rows.iter().map(row)),
-        changed_rows(dialect, writes.changed_rows.iter().map(row).collect()),
-        writes.change.as_ref().and_then(|change| movements(dialect, location, change)),
+        settlements(location, writes),
+        deductions(location, writes),
+        rows(location, &writes.new_rows),
+        changed_rows(location, &writes.changed_rows),
+        writes.change.as_ref().and_then(|change| movements(location, change)),
     ];
-    all.into_iter().flatten().collect()
+    all.into_iter().flatten().map(|insert| dialect.text(&insert)).collect()
 }
 
-fn deductions(location: &Location, writes: &Writes<'_>) -> impl Iterator<Item = deduction::Model> {
+/// One statement for all of these rows; none if there are none.
+fn insert<const N: usize>(
+    table: impl IntoTableRef,
+    columns: [impl IntoIden; N],
+    rows: impl Iterator<Item = [Expr; N]>,
+) -> Option<InsertStatement> {
+    let mut rows = rows.peekable();
+    rows.peek()?;
+    let mut insert = Query::insert();
+    insert.into_table(table).columns(columns);
+    // A row has as many values as there are columns.
+    rows.for_each(|row| _ = insert.values_panic(row));
+    Some(insert)
+}
+
+fn settlements(location: &Location, writes: &Writes<'_>) -> Option<InsertStatement> {
+    use settlement::Column::{Confirmed, Location, Outcome, ReservationId, Reserved, SettledAtMs};
+    let columns = [Location, ReservationId, Outcome, Reserved, Confirmed, SettledAtMs];
+    let rows = writes.settlements.iter().map(|(id, settlement)| {
+        [
+            Expr::val(location.as_str()),
+            Expr::val(id.as_str()),
+            Expr::val(settlement::word_of(settlement.outcome)),
+            Expr::val(settlement.reserved.map(|fingerprint| fingerprint.to_string())),
+            Expr::val(settlement.confirmed.map(|fingerprint| fingerprint.to_string())),
+            Expr::val(settlement.time_ms.cast_signed()),
+        ]
+    });
+    insert(settlement::Entity, columns, rows)
+}
+
+fn deductions(location: &Location, writes: &Writes<'_>) -> Option<InsertStatement> {
+    use deduction::Column::{Location, Quantity, ReservationId, Sku, Version};
     let lines =
         writes.settlements.iter().flat_map(|(id, settlement)| settlement.lines.iter().map(move |line| (id, line)));
-    lines.map(|(id, line)| deduction::Model {
-        location: location.as_str().into(),
-        reservation_id: id.as_str().into(),
-        sku: line.sku.as_str().into(),
-        quantity: line.quantity.into(),
-        version: writes.changed_rows.get(&line.sku).map_or(0, |row| row.version),
-    })
+    let rows = lines.map(|(id, line)| {
+        [
+            Expr::val(location.as_str()),
+            Expr::val(id.as_str()),
+            Expr::val(line.sku.as_str()),
+            Expr::val(line.quantity),
+            Expr::val(writes.changed_rows.get(&line.sku).map_or(0, |row| row.version)),
+        ]
+    });
+    insert(deduction::Entity, [Location, ReservationId, Sku, Quantity, Version], rows)
 }
 
-/// One that exists already fails as a duplicate key.
-fn plain<E, M>(dialect: Dialect, rows: impl Iterator<Item = M>) -> Option<String>
-where
-    E: EntityTrait<Model = M>,
-    M: IntoActiveModel<E::ActiveModel>,
-    E::ActiveModel: ActiveModelTrait<Entity = E> + ActiveModelBehavior,
-{
-    let rows: Vec<_> = rows.map(IntoActiveModel::into_active_model).collect();
-    (!rows.is_empty()).then(|| dialect.text(&E::insert_many(rows).into_query()))
+fn rows(location: &Location, rows: &BTreeMap<&Sku, &StockRow>) -> Option<InsertStatement> {
+    use stock::Column::{Floor, Location, OnHand, Retired, Sku, Version};
+    let rows = rows.iter().map(|(sku, row)| {
+        [
+            Expr::val(location.as_str()),
+            Expr::val(sku.as_str()),
+            Expr::val(row.on_hand),
+            Expr::val(row.floor),
+            Expr::val(row.version),
+            Expr::val(row.retired),
+        ]
+    });
+    insert(stock::Entity, [Location, Sku, OnHand, Floor, Version, Retired], rows)
 }
 
 /// Writes rows that are known to exist and locked: the one statement of both engines that gives every row its own values.
-fn changed_rows(dialect: Dialect, rows: Vec<stock::Model>) -> Option<String> {
+fn changed_rows(location: &Location, changed: &BTreeMap<&Sku, &StockRow>) -> Option<InsertStatement> {
     use stock::Column::{Floor, Location, OnHand, Retired, Sku, Version};
-    let new_values = OnConflict::columns([Location, Sku]).update_columns([OnHand, Floor, Version, Retired]).to_owned();
-    let has_rows = !rows.is_empty();
-    let rows = rows.into_iter().map(IntoActiveModel::into_active_model);
-    has_rows.then(|| dialect.text(&stock::Entity::insert_many(rows).on_conflict(new_values).into_query()))
+    let mut insert = rows(location, changed)?;
+    insert
+        .on_conflict(OnConflict::columns([Location, Sku]).update_columns([OnHand, Floor, Version, Retired]).to_owned());
+    Some(insert)
 }
 
-fn movements(dialect: Dialect, location: &Location, change: &ChangeMade<'_>) -> Option<String> {
-    use movement::Column::{
-        Delta, Fingerprint, Location as AtLocation, OnHand, Position, Reason, RequestId, Sku, Version,
-    };
-    let mut insert = Query::insert();
-    insert.into_table(movement::Entity).columns([
-        AtLocation,
-        RequestId,
-        Position,
-        Sku,
-        Delta,
-        Reason,
-        OnHand,
-        Version,
-        Fingerprint,
-    ]);
-    for (moved, position) in change.moved.iter().zip(0_i32..) {
-        insert.values_panic([
+fn movements(location: &Location, change: &ChangeMade<'_>) -> Option<InsertStatement> {
+    use movement::Column::{Delta, Fingerprint, Location, OnHand, Position, Reason, RequestId, Sku, Version};
+    let columns = [Location, RequestId, Position, Sku, Delta, Reason, OnHand, Version, Fingerprint];
+    let rows = change.moved.iter().zip(0_i32..).map(|(moved, position)| {
+        [
             Expr::val(location.as_str()),
             Expr::val(change.request_id.as_str()),
             Expr::val(position),
@@ -85,7 +108,7 @@ fn movements(dialect: Dialect, location: &Location, change: &ChangeMade<'_>) -> 
             Expr::val(moved.row.on_hand),
             Expr::val(moved.row.version),
             Expr::val(change.fingerprint),
-        ]);
-    }
-    (!change.moved.is_empty()).then(|| dialect.text(&insert))
+        ]
+    });
+    insert(movement::Entity, columns, rows)
 }

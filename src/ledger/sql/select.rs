@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::dialect::{Dialect, by_primary_key};
 use super::entity::{movement, settlement, stock};
-use crate::domain::{Lines, Location, RequestId, ReservationId, Settlement, Sku, StockRow};
+use crate::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
 use crate::ledger::LedgerError;
 
 /// The longest `IN` list: below the 1000 from which MariaDB turns a list into a join.
@@ -60,7 +60,7 @@ pub(super) fn read_settlements(
     }
     for (id, lines) in lines {
         if let Some(settlement) = settled.get_mut(&id) {
-            settlement.lines = Lines::from_stored(lines.into_iter());
+            settlement.lines = lines.into_iter().collect();
         }
     }
     Ok(settled)

@@ -38,7 +38,7 @@ fn prints() -> impl Strategy<Value = Fingerprint> {
 }
 
 fn lines() -> impl Strategy<Value = Lines> {
-    btree_map(skus(), any::<u32>(), 0..5).prop_map(|lines| Lines::from_stored(lines.into_iter()))
+    btree_map(skus(), any::<u32>(), 0..5).prop_map(|lines| lines.into_iter().collect())
 }
 
 fn reservations(id: impl Strategy<Value = ReservationId>) -> impl Strategy<Value = Reservation> {

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::domain::{Fingerprint, Lines, Location, Outcome, ReservationId, Settlement};
+use crate::domain::{Fingerprint, Lines, Outcome, ReservationId, Settlement};
 use crate::ledger::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
@@ -27,19 +27,11 @@ impl ActiveModelBehavior for ActiveModel {}
 const OUTCOMES: [(Outcome, &str); 3] =
     [(Outcome::Confirmed, "CONFIRMED"), (Outcome::Cancelled, "CANCELLED"), (Outcome::Rejected, "REJECTED")];
 
-impl Model {
-    pub(in crate::ledger::sql) fn new(location: &Location, settlement: &Settlement) -> Self {
-        let word = OUTCOMES.iter().find(|(outcome, _)| *outcome == settlement.outcome).map_or("", |(_, word)| word);
-        Self {
-            location: location.as_str().into(),
-            reservation_id: settlement.id.as_str().into(),
-            outcome: word.into(),
-            reserved: settlement.reserved.map(|fingerprint| fingerprint.to_string()),
-            confirmed: settlement.confirmed.map(|fingerprint| fingerprint.to_string()),
-            settled_at_ms: settlement.time_ms.cast_signed(),
-        }
-    }
+pub(in crate::ledger::sql) fn word_of(outcome: Outcome) -> &'static str {
+    OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or("", |(_, word)| word)
+}
 
+impl Model {
     /// The settlement, still without its lines: they are deductions.
     pub(in crate::ledger::sql) fn into_settlement(self) -> Result<Settlement, LedgerError> {
         let corrupt = |what: &str| LedgerError::Corrupt(format!("settlement of {:?}: {what}", self.reservation_id));

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::domain::stock::UNITS_MAX;
-use crate::domain::{Location, Sku, StockRow};
+use crate::domain::{Sku, StockRow};
 use crate::ledger::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
@@ -25,17 +25,6 @@ pub(crate) enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    pub(in crate::ledger::sql) fn new(location: &Location, sku: &Sku, row: &StockRow) -> Self {
-        Self {
-            location: location.as_str().into(),
-            sku: sku.as_str().into(),
-            on_hand: row.on_hand,
-            floor: row.floor,
-            version: row.version,
-            retired: row.retired,
-        }
-    }
-
     pub(in crate::ledger::sql) fn into_row(self) -> Result<(Sku, StockRow), LedgerError> {
         let sku =
             Sku::parse(&self.sku).map_err(|broken| LedgerError::Corrupt(format!("sku {:?} {broken}", self.sku)))?;
