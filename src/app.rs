@@ -63,10 +63,10 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         () = &mut shutdown => return Ok(()),
     };
     let holds: Arc<dyn Holds> = match &redis {
-        Some(redis) => Arc::new(BatchedHolds::over(redis.clone())),
+        Some(redis) => redis.clone(),
         None => Arc::new(EmbeddedHolds::new(config.retention, system_clock())),
     };
-    let service = Arc::new(Service::new(holds, ledger.clone(), config.limits));
+    let service = Arc::new(Service::new(BatchedHolds::over(holds), ledger.clone(), config.limits));
     let tasks = Tasks::start(&service, &config.tasks);
     let (health, health_server) = Health::follow(service.clone()).await;
 

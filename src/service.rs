@@ -14,7 +14,6 @@ mod reserve;
 mod stock;
 mod sync;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -22,7 +21,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::{Location, Refusal, Sku};
-use crate::holds::{Command, Holds, HoldsError, Reply};
+use crate::holds::batched::BatchedHolds;
+use crate::holds::{Command, HoldsError, Reply};
 use crate::ledger::{Ledger, LedgerError};
 
 /// The bounds of a reservation's time.
@@ -149,7 +149,7 @@ const FILLS_MAX: usize = 5;
 
 /// The use cases over one pair of stores.
 pub struct Service {
-    holds: Arc<dyn Holds>,
+    holds: BatchedHolds,
     ledger: Ledger,
     limits: Limits,
     /// Since when.
@@ -160,7 +160,7 @@ pub struct Service {
 
 impl Service {
     /// The service over these stores.
-    pub fn new(holds: Arc<dyn Holds>, ledger: Ledger, limits: Limits) -> Self {
+    pub fn new(holds: BatchedHolds, ledger: Ledger, limits: Limits) -> Self {
         // The cache's own clock only throws away what is old.
         let unknown_skus = Cache::builder().max_capacity(UNKNOWN_SKUS_MAX).time_to_live(UNKNOWN_SKU_TTL).build();
         Self { holds, ledger, limits, unknown_skus, running: TaskTracker::new() }
@@ -188,9 +188,8 @@ impl Service {
     }
 
     /// Applies one command.
-    async fn apply(&self, location: &Location, command: &Command) -> Result<Reply, Error> {
-        let mut replies = self.holds.apply(location, std::slice::from_ref(command)).await?;
-        replies.pop().ok_or_else(|| Error::broken("the holds' store gave no reply"))
+    async fn apply(&self, location: &Location, command: Command) -> Result<Reply, Error> {
+        Ok(self.holds.apply(location, command).await?)
     }
 
     /// Applies a command that may lack registers or find overdue holds in its way: fills and repeats, so that neither `Missing` nor `More` is
@@ -198,7 +197,7 @@ impl Service {
     async fn apply_filling(&self, location: &Location, command: Command) -> Result<Reply, Error> {
         let (mut reclaims, mut fills) = (0, 0);
         while reclaims < RECLAIMS_MAX && fills < FILLS_MAX {
-            match self.apply(location, &command).await? {
+            match self.apply(location, command.clone()).await? {
                 Reply::Missing(skus) => {
                     // It is rare, and would make every future that takes stock a large one.
                     Box::pin(self.fill(location, &skus)).await?;
@@ -228,7 +227,7 @@ impl Service {
             unknown.sort();
             return Err(Refusal::UnknownSkus(unknown).into());
         }
-        self.apply(location, &Command::Push { rows }).await?;
+        self.apply(location, Command::Push { rows }).await?;
         Ok(())
     }
 }

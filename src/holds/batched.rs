@@ -1,22 +1,20 @@
-//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store behind it, because calls are what costs.
+//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store, because calls are what costs.
 //!
 //! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that has as many callers as commands fit
 //! goes at once, so that the store finds it when it has done the one before. A store applies the calls of a location in the order in which they come. So its
 //! commands are applied in the order in which they were asked for, unless a connection breaks or is down, the store has lost its functions, or it is full and some are asked
 //! for again. No promise rests on that order: it spares repeats.
 //!
-//! What callers may rely on, besides the contract of [`Holds`]:
+//! What callers may rely on, besides what [`Holds`] says of commands:
 //! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.
 //! - A call that failed is an error for all whose commands were in it. What that means for each is the same as if he had been alone: every command may be repeated.
 //!   Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
 //! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
-//! - Commands that were asked for together stay together, in one call.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, oneshot};
@@ -24,20 +22,21 @@ use tokio::sync::{Notify, oneshot};
 use super::{Command, Holds, HoldsError, Reply};
 use crate::domain::Location;
 
-/// The most commands of a call, unless those of its first caller are more: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
+/// The most commands of a call: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
 const BATCH_COMMANDS_MAX: usize = 128;
 
 /// The most calls of a location at a time. The second is there when the store has done the first, which it would else wait for. It is sent only if it is a
 /// full one: many small calls cost more than the waiting.
 const CALLS_MAX: usize = 2;
 
-/// The most lines of a call, likewise.
+/// The most lines of a call, likewise; a command with more goes alone.
 const BATCH_LINES_MAX: usize = 1000;
 
 /// The most callers that wait in one location; more are refused.
 const WAITING_MAX: usize = 16 * 1024;
 
-/// Shares the calls to a store.
+/// Shares the calls to a store. A clone is another handle to the same.
+#[derive(Clone)]
 pub struct BatchedHolds {
     store: Arc<dyn Holds>,
     waiting: Arc<Waiting>,
@@ -61,22 +60,16 @@ struct Queue {
     is_full: Arc<Notify>,
 }
 
-/// Commands that were asked for together.
 struct Caller {
-    commands: Vec<Command>,
+    command: Command,
     answer: oneshot::Sender<Answer>,
 }
 
-type Answer = Result<Vec<Reply>, HoldsError>;
+type Answer = Result<Reply, HoldsError>;
 
 impl Caller {
     fn has_gone(&self) -> bool {
         self.answer.is_closed()
-    }
-
-    fn tell(self, answer: Answer) {
-        // One who has gone meanwhile needs no answer.
-        let _ = self.answer.send(answer);
     }
 }
 
@@ -84,6 +77,21 @@ impl BatchedHolds {
     /// Shares the calls to this store.
     pub fn over(store: Arc<dyn Holds>) -> Self {
         Self { store, waiting: Arc::default() }
+    }
+
+    /// Applies one command.
+    ///
+    /// # Errors
+    /// As [`Holds::apply`], and `Overloaded` if too many wait.
+    pub async fn apply(&self, location: &Location, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(location, Caller { command, answer })?;
+        answered.await.unwrap_or_else(|_| Err(broken()))
+    }
+
+    /// Answers if the store is there.
+    pub async fn ping(&self) -> Result<(), HoldsError> {
+        self.store.ping().await
     }
 
     /// Takes a place in the queue of the location, and has its calls made unless they are already.
@@ -109,19 +117,6 @@ impl BatchedHolds {
             tokio::spawn(calls.make());
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Holds for BatchedHolds {
-    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        let (answer, answered) = oneshot::channel();
-        self.enqueue(location, Caller { commands: commands.to_vec(), answer })?;
-        answered.await.unwrap_or_else(|_| Err(broken()))
-    }
-
-    async fn ping(&self) -> Result<(), HoldsError> {
-        self.store.ping().await
     }
 }
 
@@ -158,14 +153,15 @@ impl Calls {
     fn next_batch(&self, is_last: bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
         let callers = &mut waiting.get_mut(&self.location)?.callers;
-        let (mut batch, mut commands, mut lines) = (Vec::new(), 0, 0);
-        while let Some(caller) = callers.pop_front() {
+        let (mut batch, mut lines) = (Vec::new(), 0);
+        while batch.len() < BATCH_COMMANDS_MAX
+            && let Some(caller) = callers.pop_front()
+        {
             if caller.has_gone() {
                 continue;
             }
-            commands += caller.commands.len();
-            lines += caller.commands.iter().map(Command::lines).sum::<usize>();
-            if !batch.is_empty() && (commands > BATCH_COMMANDS_MAX || lines > BATCH_LINES_MAX) {
+            lines += caller.command.lines();
+            if lines > BATCH_LINES_MAX && !batch.is_empty() {
                 callers.push_front(caller);
                 break;
             }
@@ -177,29 +173,25 @@ impl Calls {
         Some(batch).filter(|batch| !batch.is_empty())
     }
 
-    async fn answer(&self, mut batch: Vec<Caller>) {
-        let sizes: Vec<_> = batch.iter().map(|caller| caller.commands.len()).collect();
-        let commands: Vec<_> = batch.iter_mut().flat_map(|caller| std::mem::take(&mut caller.commands)).collect();
+    async fn answer(&self, batch: Vec<Caller>) {
+        let (commands, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Caller { command, answer }| (command, answer)).unzip();
         match self.call(&commands).await {
             Ok(replies) if replies.len() == commands.len() => {
-                let mut replies = replies.into_iter();
-                for (caller, size) in batch.into_iter().zip(sizes) {
-                    caller.tell(Ok(replies.by_ref().take(size).collect()));
-                }
+                callers.into_iter().zip(replies).for_each(|(caller, reply)| tell(caller, Ok(reply)));
             }
             Ok(replies) => {
                 let answer = format!("{} replies to {} commands", replies.len(), commands.len());
-                batch.into_iter().for_each(|caller| caller.tell(Err(HoldsError::Corrupt(answer.clone()))));
+                callers.into_iter().for_each(|caller| tell(caller, Err(HoldsError::Corrupt(answer.clone()))));
             }
             // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not help.
             Err(HoldsError::Full) if commands.iter().any(Command::takes_memory) => {
-                let (mut commands, mut spared) = (commands.into_iter(), Vec::new());
-                for (mut caller, size) in batch.into_iter().zip(sizes) {
-                    caller.commands = commands.by_ref().take(size).collect();
-                    if caller.commands.iter().any(Command::takes_memory) {
-                        caller.tell(Err(HoldsError::Full));
+                let mut spared = Vec::new();
+                for (command, answer) in commands.into_iter().zip(callers) {
+                    if command.takes_memory() {
+                        tell(answer, Err(HoldsError::Full));
                     } else {
-                        spared.push(caller);
+                        spared.push(Caller { command, answer });
                     }
                 }
                 if !spared.is_empty() {
@@ -207,7 +199,7 @@ impl Calls {
                 }
             }
             Err(error) => {
-                batch.into_iter().for_each(|caller| caller.tell(Err(error.clone())));
+                callers.into_iter().for_each(|caller| tell(caller, Err(error.clone())));
                 if matches!(error, HoldsError::OutcomeUnknown(_)) {
                     self.refuse_all();
                 }
@@ -219,15 +211,20 @@ impl Calls {
     fn refuse_all(&self) {
         let waiting = self.waiting.lock().get_mut(&self.location).map(|queue| std::mem::take(&mut queue.callers));
         for caller in waiting.into_iter().flatten() {
-            caller.tell(Err(HoldsError::Unavailable("the call before was not answered".into())));
+            tell(caller.answer, Err(HoldsError::Unavailable("the call before was not answered".into())));
         }
     }
 
-    async fn call(&self, commands: &[Command]) -> Answer {
+    async fn call(&self, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         // A panic must not leave the location without anybody who makes its calls; the panic hook has logged it.
         let call = AssertUnwindSafe(self.store.apply(&self.location, commands)).catch_unwind();
         call.await.unwrap_or_else(|_| Err(broken()))
     }
+}
+
+fn tell(caller: oneshot::Sender<Answer>, answer: Answer) {
+    // One who has gone meanwhile needs no answer.
+    let _ = caller.send(answer);
 }
 
 fn broken() -> HoldsError {

@@ -15,7 +15,7 @@ impl Service {
     /// Refused: `Confirmed`. `OutcomeUnknown`: repeat to be sure; what was not confirming is free, and its cancel will be settled.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
         let place = self.ledger.place(location)?;
-        let reservation = match self.apply(location, &Command::Cancel { id: id.clone() }).await? {
+        let reservation = match self.apply(location, Command::Cancel { id: id.clone() }).await? {
             Reply::Accepted(_) => {
                 fail_point!("cancel-released", |_| std::process::abort());
                 self.settle_cancel(place, location, id).await?

@@ -23,7 +23,7 @@ impl Service {
     ) -> Result<Reservation, Error> {
         for _ in 0..ROUNDS_MAX {
             let command = Command::Settle { settlement: settlement.clone(), rows: rows.clone() };
-            match self.apply(location, &command).await? {
+            match self.apply(location, command).await? {
                 Reply::Accepted(reservation) => return Ok(reservation),
                 Reply::Missing(skus) => rows.extend(self.ledger.rows(location, &skus).await?),
                 reply => return Err(unexpected(&reply)),

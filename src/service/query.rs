@@ -20,7 +20,7 @@ impl Service {
     /// # Errors
     /// Refused: `ReservationNotFound`.
     pub async fn get_reservation(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
-        match self.apply(location, &Command::Get { id: id.clone() }).await? {
+        match self.apply(location, Command::Get { id: id.clone() }).await? {
             Reply::Accepted(reservation) => self.known(location, reservation).await,
             Reply::NotFound => {
                 let word = self.final_word(location, &id).await?;
@@ -41,7 +41,7 @@ impl Service {
         let (mut found, mut entries, mut lines) = (Vec::new(), 0, 0);
         loop {
             let limit = READ_MAX.min(page_size - found.len());
-            let page = match self.apply(location, &Command::List { after, limit }).await? {
+            let page = match self.apply(location, Command::List { after, limit }).await? {
                 Reply::Page(page) => page,
                 reply => return Err(unexpected(&reply)),
             };

@@ -97,7 +97,7 @@ impl Run<'_> {
     }
 
     async fn apply(&self, command: Command) -> Result<Reply, Error> {
-        self.service.apply(self.location, &command).await
+        self.service.apply(self.location, command).await
     }
 
     /// Some live reservations, and where to go on.

@@ -37,7 +37,7 @@ impl Service {
         let mut recovered = Recovered::default();
         for _ in 0..CLAIMS_MAX {
             let claim = Command::Claim { limit: CLAIMED_MAX, grace_ms: grace.as_millis() as u64 };
-            let claimed = match self.apply(location, &claim).await? {
+            let claimed = match self.apply(location, claim).await? {
                 Reply::Claimed(claimed) => claimed,
                 reply => return Err(unexpected(&reply)),
             };
@@ -79,7 +79,7 @@ impl Service {
         let mut swept = 0;
         for _ in 0..SWEEPS_MAX {
             let begun = Instant::now();
-            match self.apply(location, &Command::Sweep).await? {
+            match self.apply(location, Command::Sweep).await? {
                 Reply::Swept { holds, more } => {
                     swept += holds;
                     if !more {

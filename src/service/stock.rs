@@ -43,7 +43,7 @@ impl Service {
         }
         let pushed = async {
             let rows = self.ledger.rows(location, &skus).await?;
-            self.apply(location, &Command::Push { rows }).await?;
+            self.apply(location, Command::Push { rows }).await?;
             self.get_stock(location, skus).await
         };
         // The change is durable; what failed is only to tell it. The sync task pushes the rows, and a repeat answers in full.

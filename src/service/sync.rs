@@ -17,7 +17,7 @@ const ROWS_MAX: u64 = 500;
 impl Service {
     /// Pushes the rows of a location that changed since the last sync; answers how many registers were behind.
     pub async fn sync(&self, location: &Location) -> Result<usize, Error> {
-        let synced = match self.apply(location, &Command::GetSynced).await? {
+        let synced = match self.apply(location, Command::GetSynced).await? {
             Reply::Synced(synced) => synced,
             reply => return Err(unexpected(&reply)),
         };
@@ -44,7 +44,7 @@ impl Service {
             if let Some((last_sku, row)) = rows.last() {
                 (version, sku) = (row.version, Some(last_sku.clone()));
                 let rows = rows.into_iter().map(|(sku, row)| (sku, Some(row))).collect();
-                if let Reply::Pushed(count) = self.apply(location, &Command::Push { rows }).await? {
+                if let Reply::Pushed(count) = self.apply(location, Command::Push { rows }).await? {
                     behind += count;
                 }
             }
@@ -53,7 +53,7 @@ impl Service {
             }
         }
         // If the store was rewound meanwhile its mark was too, and must stay so: the next sync begins there.
-        self.apply(location, &Command::SetSynced { judged: synced, version: mark }).await?;
+        self.apply(location, Command::SetSynced { judged: synced, version: mark }).await?;
         Ok(behind)
     }
 }

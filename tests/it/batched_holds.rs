@@ -57,20 +57,20 @@ impl Holds for Store {
 struct Test {
     store: Arc<Store>,
     calls: mpsc::UnboundedReceiver<(Location, Vec<Command>)>,
-    holds: Arc<BatchedHolds>,
+    holds: BatchedHolds,
 }
 
 impl Test {
     fn start(fate: Fate) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
         let store = Arc::new(Store { calls: sender, leave: Semaphore::new(0), fate: Mutex::new(fate) });
-        Self { holds: Arc::new(BatchedHolds::over(store.clone())), store, calls }
+        Self { holds: BatchedHolds::over(store.clone()), store, calls }
     }
 
     /// Asks, and waits for the answer elsewhere.
-    async fn ask(&self, commands: Vec<Command>) -> tokio::task::JoinHandle<Result<Vec<Reply>, HoldsError>> {
+    async fn ask(&self, command: Command) -> tokio::task::JoinHandle<Result<Reply, HoldsError>> {
         let holds = self.holds.clone();
-        let mut asking = Box::pin(async move { holds.apply(&location("l"), &commands).await });
+        let mut asking = Box::pin(async move { holds.apply(&location("l"), command).await });
         assert!(asking.as_mut().now_or_never().is_none(), "nobody is answered before the store has");
         tokio::spawn(asking)
     }
@@ -81,7 +81,7 @@ impl Test {
             tokio::time::timeout(Duration::from_secs(5), self.calls.recv()).await.expect("a call").expect("open");
         let ids = commands.iter().map(|command| match command {
             Command::Reserve { id, .. } | Command::Cancel { id } | Command::Get { id } => id.to_string(),
-            other => format!("{other:?}"),
+            _ => "another".to_owned(),
         });
         ids.collect::<Vec<_>>().join(" ")
     }
@@ -102,21 +102,20 @@ fn hold(name: &str) -> Command {
 #[tokio::test]
 async fn those_who_ask_meanwhile_share_the_next_call_in_their_order() {
     let mut test = Test::start(Fate::Numbers);
-    let first = test.ask(vec![get("1")]).await;
+    let first = test.ask(get("1")).await;
     assert_eq!(test.call().await, "1", "a lone command goes at once");
-    let mut others = vec![test.ask(vec![get("2"), get("3")]).await];
-    for name in ["4", "5"] {
-        others.push(test.ask(vec![get(name)]).await);
+    let mut others = Vec::new();
+    for name in ["2", "3", "4"] {
+        others.push(test.ask(get(name)).await);
     }
     test.let_go();
-    assert_eq!(first.await.expect("ends").expect("answered"), [Reply::Pushed(0)]);
-    assert_eq!(test.call().await, "2 3 4 5");
+    assert_eq!(first.await.expect("ends").expect("answered"), Reply::Pushed(0));
+    assert_eq!(test.call().await, "2 3 4");
     test.let_go();
     let answers = join_all(others).await.into_iter().map(|answer| answer.expect("ends").expect("answered"));
-    let own = |numbers: &[usize]| numbers.iter().map(|number| Reply::Pushed(*number)).collect::<Vec<_>>();
-    assert_eq!(answers.collect::<Vec<_>>(), [own(&[0, 1]), own(&[2]), own(&[3])]);
+    assert_eq!(answers.collect::<Vec<_>>(), [0, 1, 2].map(Reply::Pushed));
     // The location was idle meanwhile.
-    let last = test.ask(vec![get("6")]).await;
+    let last = test.ask(get("6")).await;
     assert_eq!(test.call().await, "6");
     test.let_go();
     assert!(last.await.expect("ends").is_ok());
@@ -125,7 +124,7 @@ async fn those_who_ask_meanwhile_share_the_next_call_in_their_order() {
 #[tokio::test]
 async fn those_who_ask_at_the_same_time_share_a_call() {
     let mut test = Test::start(Fate::Numbers);
-    let asking: Vec<_> = join_all(["1", "2", "3"].map(|name| test.ask(vec![get(name)]))).await;
+    let asking: Vec<_> = join_all(["1", "2", "3"].map(|name| test.ask(get(name)))).await;
     assert_eq!(test.call().await, "1 2 3");
     test.let_go();
     assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
@@ -134,10 +133,10 @@ async fn those_who_ask_at_the_same_time_share_a_call() {
 #[tokio::test]
 async fn locations_do_not_wait_for_each_other() {
     let mut test = Test::start(Fate::Numbers);
-    let _here = test.ask(vec![get("1")]).await;
+    let _here = test.ask(get("1")).await;
     assert_eq!(test.call().await, "1");
     let holds = test.holds.clone();
-    let there = tokio::spawn(async move { holds.apply(&location("elsewhere"), &[get("2")]).await });
+    let there = tokio::spawn(async move { holds.apply(&location("elsewhere"), get("2")).await });
     assert_eq!(test.call().await, "2");
     test.let_go();
     test.let_go();
@@ -145,44 +144,45 @@ async fn locations_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_call_is_bounded_and_what_was_asked_together_stays_together() {
+async fn a_call_is_bounded_by_commands_and_lines() {
     let mut test = Test::start(Fate::Numbers);
-    let many =
-        |from: usize, count: usize| (from..from + count).map(|number| get(&number.to_string())).collect::<Vec<_>>();
     let wide: Vec<_> = (0..100).map(|number| format!("sku-{number}")).collect();
     let wide: Vec<_> = wide.iter().map(|name| (name.as_str(), 1)).collect();
-    let mut asking = vec![test.ask(many(0, 1)).await];
+    let skus = (0..1001).map(|number| sku(&format!("sku-{number}"))).collect();
+    let mut asking = vec![test.ask(get("first")).await];
     test.call().await;
-    for commands in [many(0, 100), many(100, 28), many(128, 1), many(200, 300), many(500, 1)] {
-        asking.push(test.ask(commands).await);
+    for number in 0..130 {
+        asking.push(test.ask(get(&number.to_string())).await);
     }
     for number in 0..12 {
-        asking.push(test.ask(vec![reserve(&format!("wide-{number}"), &wide)]).await);
+        asking.push(test.ask(reserve(&format!("wide-{number}"), &wide)).await);
     }
+    asking.push(test.ask(Command::Counters { skus }).await);
+    asking.push(test.ask(get("last")).await);
     let mut sizes = Vec::new();
     test.let_go();
-    while sizes.iter().sum::<usize>() < 442 {
+    while sizes.iter().sum::<usize>() < 144 {
         sizes.push(test.call().await.split(' ').count());
         test.let_go();
     }
-    assert_eq!(sizes, [128, 1, 300, 10, 3], "commands, and a thousand lines");
+    assert_eq!(sizes, [128, 11, 3, 1, 1], "commands, a thousand lines, and one that has more by itself");
     assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
 }
 
 #[tokio::test]
 async fn a_full_call_follows_before_the_one_before_it_is_answered_and_no_third() {
     let mut test = Test::start(Fate::Numbers);
-    let mut asking = vec![test.ask(vec![get("first")]).await];
+    let mut asking = vec![test.ask(get("first")).await];
     test.call().await;
     for number in 0..127 {
-        asking.push(test.ask(vec![get(&format!("a{number}"))]).await);
+        asking.push(test.ask(get(&format!("a{number}"))).await);
     }
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     assert!(test.calls.is_empty(), "it is not full");
     for number in 0..200 {
-        asking.push(test.ask(vec![get(&format!("b{number}"))]).await);
+        asking.push(test.ask(get(&format!("b{number}"))).await);
     }
     assert!(test.call().await.starts_with("a0 a1 "), "the order is kept");
     for _ in 0..100 {
@@ -201,10 +201,10 @@ async fn a_full_call_follows_before_the_one_before_it_is_answered_and_no_third()
 #[tokio::test]
 async fn a_caller_who_has_gone_is_skipped() {
     let mut test = Test::start(Fate::Numbers);
-    let first = test.ask(vec![get("1")]).await;
+    let first = test.ask(get("1")).await;
     test.call().await;
-    let gone = test.ask(vec![hold("gone")]).await;
-    let last = test.ask(vec![get("2")]).await;
+    let gone = test.ask(hold("gone")).await;
+    let last = test.ask(get("2")).await;
     gone.abort();
     assert!(gone.await.expect_err("aborted").is_cancelled());
     test.let_go();
@@ -213,12 +213,12 @@ async fn a_caller_who_has_gone_is_skipped() {
     assert!(first.await.expect("ends").is_ok() && last.await.expect("ends").is_ok());
 
     // Also if nobody else waits.
-    let first = test.ask(vec![get("3")]).await;
+    let first = test.ask(get("3")).await;
     test.call().await;
-    test.ask(vec![hold("gone")]).await.abort();
+    test.ask(hold("gone")).await.abort();
     test.let_go();
     assert!(first.await.expect("ends").is_ok());
-    let last = test.ask(vec![get("4")]).await;
+    let last = test.ask(get("4")).await;
     assert_eq!(test.call().await, "4");
     test.let_go();
     assert!(last.await.expect("ends").is_ok());
@@ -234,7 +234,7 @@ async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
         (Fate::Forgets, HoldsError::Corrupt("1 replies to 2 commands".into())),
     ] {
         let mut test = Test::start(fate);
-        let asking = join_all([vec![hold("1")], vec![get("2")]].map(|commands| test.ask(commands))).await;
+        let asking = join_all([hold("1"), get("2")].map(|command| test.ask(command))).await;
         assert_eq!(test.call().await, "1 2");
         test.let_go();
         for answer in join_all(asking).await {
@@ -242,7 +242,7 @@ async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
             assert_eq!(error.to_string(), expected.to_string());
         }
         *test.store.fate.lock().expect("not poisoned") = Fate::Numbers;
-        let next = test.ask(vec![get("3")]).await;
+        let next = test.ask(get("3")).await;
         assert_eq!(test.call().await, "3", "the next call is made");
         test.let_go();
         assert!(next.await.expect("ends").is_ok());
@@ -252,15 +252,15 @@ async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
 #[tokio::test]
 async fn nobody_waits_through_the_timeouts_of_others() {
     let mut test = Test::start(Fate::Fails(HoldsError::OutcomeUnknown("of the test".into())));
-    let first = test.ask(vec![hold("1")]).await;
+    let first = test.ask(hold("1")).await;
     assert_eq!(test.call().await, "1");
-    let others = join_all(["2", "3"].map(|name| test.ask(vec![get(name)]))).await;
+    let others = join_all(["2", "3"].map(|name| test.ask(get(name)))).await;
     test.let_go();
     assert!(matches!(first.await.expect("ends"), Err(HoldsError::OutcomeUnknown(_))));
     for other in others {
         assert!(matches!(other.await.expect("ends"), Err(HoldsError::Unavailable(_))));
     }
-    let last = test.ask(vec![get("4")]).await;
+    let last = test.ask(get("4")).await;
     assert_eq!(test.call().await, "4", "those were never sent");
     test.let_go();
     assert!(last.await.expect("ends").is_err());
@@ -269,15 +269,13 @@ async fn nobody_waits_through_the_timeouts_of_others() {
 #[tokio::test]
 async fn a_full_store_refuses_only_those_who_take_memory() {
     let mut test = Test::start(Fate::Full);
-    let (takes, frees) = (vec![get("1"), hold("2")], vec![cancel("3")]);
-    let takes_too = vec![hold("4")];
-    let asking = join_all([takes, frees, takes_too].map(|commands| test.ask(commands))).await;
+    let asking = join_all([get("1"), hold("2"), cancel("3"), hold("4")].map(|command| test.ask(command))).await;
     assert_eq!(test.call().await, "1 2 3 4");
     test.let_go();
-    assert_eq!(test.call().await, "3");
+    assert_eq!(test.call().await, "1 3");
     test.let_go();
     let answers: Vec<_> = join_all(asking).await.into_iter().map(|answer| answer.expect("ends")).collect();
-    assert!(matches!(&answers[..], [Err(HoldsError::Full), Ok(_), Err(HoldsError::Full)]), "{answers:?}");
+    assert!(matches!(&answers[..], [Ok(_), Err(HoldsError::Full), Ok(_), Err(HoldsError::Full)]), "{answers:?}");
 }
 
 /// As one does that has no memory even for what the calls need.
@@ -285,7 +283,7 @@ async fn a_full_store_refuses_only_those_who_take_memory() {
 async fn a_store_that_is_full_for_all_is_not_asked_again() {
     let mut test = Test::start(Fate::Fails(HoldsError::Full));
     for (name, asked) in [("1", cancel("1")), ("2", hold("2"))] {
-        let asking = test.ask(vec![asked]).await;
+        let asking = test.ask(asked).await;
         assert_eq!(test.call().await, name);
         test.let_go();
         let answer = tokio::time::timeout(std::time::Duration::from_secs(10), asking).await.expect("an answer");

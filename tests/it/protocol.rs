@@ -437,7 +437,7 @@ async fn a_queue_of_one_is_enough_for_a_call() {
     let it = LocalService::embedded().await;
     let config = LedgerConfig { url: it.database.url.clone(), connections_max: 2, queue_max: 1, batch_max: 1 };
     let ledger = Ledger::connect(&config).await.expect("connects");
-    let service = Arc::new(Service::new(Arc::clone(&it.holds), ledger, limits()));
+    let service = Arc::new(Service::new(it.holds.clone(), ledger, limits()));
     it.set("a", 10).await;
     it.reserve("1", &[("a", 1)]).await;
     it.at_holds(cancel("1")).await;

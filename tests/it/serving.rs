@@ -12,6 +12,7 @@ use stockhold::grpc::health::Health;
 use stockhold::grpc::serve;
 use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
+use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::Ledger;
 use stockhold::service::Service;
@@ -61,7 +62,7 @@ async fn a_ping_that_is_too_late_for_health_runs_to_its_end() {
     let holds = Arc::new(Slow::default());
     let database = MemoryDatabase::new(Arc::default(), 0, Arc::new(Calm));
     let ledger = Ledger::over(Arc::new(database), 10, 10);
-    let service = Arc::new(Service::new(Arc::clone(&holds) as _, ledger, limits()));
+    let service = Arc::new(Service::new(BatchedHolds::over(Arc::clone(&holds) as _), ledger, limits()));
     let (health, _server) = Health::follow(service).await;
     sleep(Duration::from_secs(10)).await;
     assert!(holds.answered.load(Ordering::Relaxed) > 0, "every ping was dropped");

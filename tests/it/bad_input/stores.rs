@@ -6,7 +6,8 @@ use std::sync::Arc;
 use fred::clients::Client;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use stockhold::domain::Location;
-use stockhold::holds::{Command, Holds, Reply};
+use stockhold::holds::batched::BatchedHolds;
+use stockhold::holds::{Command, Reply};
 use stockhold::ledger::Ledger;
 use stockhold::service::Service;
 
@@ -45,7 +46,7 @@ const KEYS: &str = "
     return lines";
 
 pub(super) struct Stores {
-    holds: Arc<dyn Holds>,
+    holds: BatchedHolds,
     /// A view past the service, and the names of its keys, if holds are in Redis.
     redis: Option<(Client, String)>,
     ledger: Ledger,
@@ -88,7 +89,7 @@ impl Stores {
                 panic!("no skus");
             };
             let counters = self.at(&location, Command::Counters { skus: skus.clone() }).await;
-            let page = self.at(&location, Command::List { after: None, limit: usize::MAX }).await;
+            let page = self.at(&location, Command::List { after: None, limit: 10_000 }).await;
             let synced = self.at(&location, Command::GetSynced).await;
             lines.push(format!("{location} {skus:?} {counters:?} {synced:?}"));
             let Reply::Page(page) = page else { panic!("no page") };
@@ -98,7 +99,7 @@ impl Stores {
     }
 
     async fn at(&self, location: &Location, command: Command) -> Reply {
-        self.holds.apply(location, &[command]).await.expect("the store answers").remove(0)
+        self.holds.apply(location, command).await.expect("the store answers")
     }
 
     pub(super) async fn remove(self) {

@@ -44,7 +44,7 @@ impl Instance {
         let (queue_max, batch_max) =
             (world.draw(|rng| [4, 1000][rng.usize(0..2)]), world.draw(|rng| rng.usize(1..=16)));
         let ledger = Ledger::over(Arc::new(database), queue_max, batch_max);
-        let service = Arc::new(Service::new(Arc::new(BatchedHolds::over(Arc::new(link.clone()))), ledger, limits()));
+        let service = Arc::new(Service::new(BatchedHolds::over(Arc::new(link.clone())), ledger, limits()));
         let config = TasksConfig {
             sweep_every: Duration::from_secs(1),
             recover_every: Duration::from_secs(1),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures::future::try_join_all;
 use stockhold::domain::{Lines, Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockRow};
 use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::embedded::{Clock, EmbeddedHolds};
@@ -75,7 +77,7 @@ impl TestHolds {
     /// Redis behind shared calls.
     pub(crate) async fn batched() -> Self {
         let Self { holds, location, clock, redis_prefix } = Self::redis().await;
-        Self { holds: Arc::new(BatchedHolds::over(holds)), location, clock, redis_prefix }
+        Self { holds: Arc::new(Shared(BatchedHolds::over(holds))), location, clock, redis_prefix }
     }
 
     /// The time, in ms since the start of the test.
@@ -114,6 +116,20 @@ impl TestHolds {
             Reply::NotFound => None,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Callers who ask at the same time, each for one command.
+struct Shared(BatchedHolds);
+
+#[async_trait]
+impl Holds for Shared {
+    async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
+        try_join_all(commands.iter().map(|command| self.0.apply(location, command.clone()))).await
+    }
+
+    async fn ping(&self) -> Result<(), HoldsError> {
+        self.0.ping().await
     }
 }
 

@@ -20,7 +20,7 @@ use super::required;
 
 pub(crate) struct LocalService {
     pub(crate) service: Arc<Service>,
-    pub(crate) holds: Arc<dyn Holds>,
+    pub(crate) holds: BatchedHolds,
     pub(crate) ledger: Ledger,
     pub(crate) database: TestDatabase,
     pub(crate) clock: TestClock,
@@ -71,13 +71,13 @@ impl LocalService {
         let prefix = format!("test-{}", Uuid::new_v4());
         let holds =
             RedisHolds::connect_with_clock(&redis_config(&prefix), Some(clock.clock())).await.expect("connects");
-        let holds = Arc::new(BatchedHolds::over(Arc::new(holds)));
-        Self::over(holds, database::mysql().await, clock, Memory::Redis { prefix }).await
+        Self::over(Arc::new(holds), database::mysql().await, clock, Memory::Redis { prefix }).await
     }
 
-    async fn over(holds: Arc<dyn Holds>, database: TestDatabase, clock: TestClock, memory: Memory) -> Self {
+    async fn over(store: Arc<dyn Holds>, database: TestDatabase, clock: TestClock, memory: Memory) -> Self {
         let ledger = open_ledger(&database).await;
-        let service = Arc::new(Service::new(Arc::clone(&holds), ledger.clone(), limits()));
+        let holds = BatchedHolds::over(store);
+        let service = Arc::new(Service::new(holds.clone(), ledger.clone(), limits()));
         Self { service, holds, ledger, database, clock, memory }
     }
 
@@ -89,8 +89,9 @@ impl LocalService {
         }
     }
 
-    /// The holds' store loses everything.
+    /// The holds' store loses everything, also what it is still to be told of calls that were answered.
     pub(crate) async fn forget_holds(&self) {
+        self.at_holds(Command::GetSynced).await;
         match &self.memory {
             Memory::Embedded(holds) => holds.restore(Snapshot::default()),
             Memory::Redis { prefix } => {
@@ -104,8 +105,7 @@ impl LocalService {
 
     /// One step at the holds' store, past the service: what a crash or a rewind leaves behind.
     pub(crate) async fn at_holds(&self, command: Command) -> Reply {
-        let replies = self.holds.apply(&location("l"), &[command]).await;
-        replies.expect("the store answers").remove(0)
+        self.holds.apply(&location("l"), command).await.expect("the store answers")
     }
 
     pub(crate) async fn set(&self, name: &str, on_hand: i64) -> StockItem {
