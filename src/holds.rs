@@ -1,7 +1,7 @@
 //! The holds' store: live reservations, what is held of each sku, and a copy of each stock row (its register).
 //!
 //! [`Holds`] is the contract. Two stores keep it: `embedded`, in this process, which is also the executable specification, and
-//! `redis`, whose Lua library does the same. `batched` stands before one of them and lets its callers share calls. `tests/it/holds_contract.rs` runs against all.
+//! `redis`, whose Lua library does the same. `batched` stands before whichever is used and lets its callers share calls. `tests/it/holds_contract.rs` runs against all.
 //!
 //! Promises, for every command:
 //! - It is atomic. It either refuses and changes nothing, or does all it says. Reclaiming overdue holds on the way is no change: they counted
@@ -171,7 +171,7 @@ impl Command {
             Command::Push { rows } => rows.len(),
             Command::Stock { skus } | Command::Counters { skus } => skus.len(),
             Command::Cancel { .. } => LINES_OF_A_HOLD,
-            Command::List { limit, .. } | Command::Claim { limit, .. } => limit * LINES_OF_A_HOLD,
+            Command::List { limit, .. } | Command::Claim { limit, .. } => limit.saturating_mul(LINES_OF_A_HOLD),
             Command::Skus { .. } => SKUS_PAGE,
             Command::Sweep => RECLAIM_LINES_MAX + FORGET_MAX,
             Command::Extend { .. }
@@ -311,7 +311,7 @@ pub const SKUS_PAGE: usize = 500;
 #[async_trait]
 pub trait Holds: Send + Sync + 'static {
     /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. One that meets what is corrupt does not
-    /// keep the others from being applied. After an error any number of them may have been applied, unless it is `Unavailable`, `Overloaded` or `Full`.
+    /// keep the others from being applied. After an error any number of them may have been applied, unless it is `Unavailable` or `Full`.
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError>;
 
     /// Answers if the store is there.

@@ -6,8 +6,8 @@
 //! for again. No promise rests on that order: it spares repeats.
 //!
 //! What callers may rely on, besides what [`Holds`] says of commands:
-//! - A caller who has gone (dropped the future) before his commands were sent is skipped: they are never applied.
-//! - A call that failed is an error for all whose commands were in it. What that means for each is the same as if he had been alone: every command may be repeated.
+//! - A caller who has gone (dropped the future) before his command was sent is skipped: it is never applied.
+//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome. What that means for each is the same as if he had been alone: every command may be repeated.
 //!   Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
 //! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
 
@@ -83,7 +83,7 @@ impl BatchedHolds {
     ///
     /// # Errors
     /// As [`Holds::apply`], and `Overloaded` if too many wait.
-    pub async fn apply(&self, location: &Location, command: Command) -> Answer {
+    pub async fn apply(&self, location: &Location, command: Command) -> Result<Reply, HoldsError> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(location, Caller { command, answer })?;
         answered.await.unwrap_or_else(|_| Err(broken()))
@@ -160,7 +160,7 @@ impl Calls {
             if caller.has_gone() {
                 continue;
             }
-            lines += caller.command.lines();
+            lines = caller.command.lines().saturating_add(lines);
             if lines > BATCH_LINES_MAX && !batch.is_empty() {
                 callers.push_front(caller);
                 break;
@@ -187,11 +187,11 @@ impl Calls {
             // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not help.
             Err(HoldsError::Full) if commands.iter().any(Command::takes_memory) => {
                 let mut spared = Vec::new();
-                for (command, answer) in commands.into_iter().zip(callers) {
+                for (command, caller) in commands.into_iter().zip(callers) {
                     if command.takes_memory() {
-                        tell(answer, Err(HoldsError::Full));
+                        tell(caller, Err(HoldsError::Full));
                     } else {
-                        spared.push(Caller { command, answer });
+                        spared.push(Caller { command, answer: caller });
                     }
                 }
                 if !spared.is_empty() {

@@ -54,7 +54,7 @@ impl EmbeddedHolds {
 #[async_trait]
 impl Holds for EmbeddedHolds {
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        // A panic inside cannot leave a command half done that matters: the process is about to answer INTERNAL, and reconcile finds it.
+        // After a panic inside, those whose call it was hear of an unknown outcome, and reconcile finds what it left; what had ended in that call is not forgotten.
         let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = locations.entry(location.clone()).or_default();
         let now_ms = (self.clock)();

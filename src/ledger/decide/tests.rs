@@ -118,6 +118,26 @@ fn a_settlement_that_stands_is_answered_whatever_is_asked() {
 }
 
 #[test]
+fn everybody_is_answered_the_settlement_of_his_own_reservation() {
+    let mut facts = facts(&[("a", 5, 0)]);
+    let standing = |name| Settlement {
+        id: id(name),
+        outcome: Cancelled,
+        reserved: None,
+        confirmed: None,
+        lines: Lines::default(),
+        time_ms: 5,
+    };
+    facts.settled.insert(id("s"), standing("s"));
+    let names = ["s", "r1", "r2", "r2", "s", "r1"];
+    let (_, decision) = outcomes(facts, &names.map(|name| (name, confirm(&[("a", 1)]))));
+    let answered: Vec<_> = decision.answers.iter().map(|answer| answer.settlement.id.to_string()).collect();
+    assert_eq!(answered, names);
+    let new: Vec<_> = decision.answers.iter().map(|answer| answer.is_new).collect();
+    assert_eq!(new, [false, true, true, false, false, false]);
+}
+
+#[test]
 fn versions_grow_even_if_the_clock_went_back() {
     for (version, now_micros, expected) in [(1, 500, 500), (500, 500, 501), (900, 500, 901)] {
         assert_eq!(next_version(version, now_micros), expected);

@@ -89,7 +89,7 @@ impl Stores {
                 panic!("no skus");
             };
             let counters = self.at(&location, Command::Counters { skus: skus.clone() }).await;
-            let page = self.at(&location, Command::List { after: None, limit: 10_000 }).await;
+            let page = self.at(&location, Command::List { after: None, limit: usize::MAX }).await;
             let synced = self.at(&location, Command::GetSynced).await;
             lines.push(format!("{location} {skus:?} {counters:?} {synced:?}"));
             let Reply::Page(page) = page else { panic!("no page") };

@@ -89,9 +89,9 @@ impl LocalService {
         }
     }
 
-    /// The holds' store loses everything, also what it is still to be told of calls that were answered.
+    /// The holds' store loses everything, also what it is told of calls that were answered.
     pub(crate) async fn forget_holds(&self) {
-        self.at_holds(Command::GetSynced).await;
+        self.service.quiet().await;
         match &self.memory {
             Memory::Embedded(holds) => holds.restore(Snapshot::default()),
             Memory::Redis { prefix } => {
