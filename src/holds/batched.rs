@@ -7,8 +7,8 @@
 //!
 //! What callers may rely on, besides what [`Holds`] says of commands:
 //! - A caller who has gone (dropped the future) before his command was sent is skipped: it is never applied.
-//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome. What that means for each is the same as if he had been alone: every command may be repeated.
-//!   Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
+//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome. What that means for each is the same as if
+//!   he had been alone: every command may be repeated. Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
 //! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
 
 use std::collections::{HashMap, VecDeque};
@@ -153,14 +153,14 @@ impl Calls {
     fn next_batch(&self, is_last: bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
         let callers = &mut waiting.get_mut(&self.location)?.callers;
-        let (mut batch, mut lines) = (Vec::new(), 0);
+        let (mut batch, mut lines) = (Vec::new(), 0_usize);
         while batch.len() < BATCH_COMMANDS_MAX
             && let Some(caller) = callers.pop_front()
         {
             if caller.has_gone() {
                 continue;
             }
-            lines = caller.command.lines().saturating_add(lines);
+            lines = lines.saturating_add(caller.command.lines());
             if lines > BATCH_LINES_MAX && !batch.is_empty() {
                 callers.push_front(caller);
                 break;
