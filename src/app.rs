@@ -46,9 +46,9 @@ pub enum AppError {
     Grace(Duration),
 }
 
-/// Serves on `listener` until `shutdown`; then, within the grace period: not serving, stop accepting, finish calls, stop background
-/// work, close the ledger, which flushes what waits there, close the holds' store. A `shutdown` that comes while the stores are being opened
-/// ends that at once.
+/// Serves on `listener` until `shutdown`; then, within the grace period: not serving, stop accepting, finish calls,
+/// stop background work, close the ledger, which flushes what waits there, close the holds' store. A `shutdown` that
+/// comes while the stores are being opened ends that at once.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
     let address = listener.local_addr().map_err(AppError::Listen)?;
     tracing::info!("{}", config.mode());
@@ -72,7 +72,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
     let calls = Calls::new(&config.calls);
     let stop = CancellationToken::new();
-    // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a quarter of the grace are left with it.
+    // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a
+    // quarter of the grace are left with it.
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4);
     let served = Served::new(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections_max, stop.clone()));

@@ -1,8 +1,8 @@
-//! The command line: `serve` and `migrate` run the service; everything else is a client of a running one, so that nobody needs
-//! another tool to try it or to look into it.
+//! The command line: `serve` and `migrate` run the service; everything else is a client of a running one, so that
+//! nobody needs another tool to try it or to look into it.
 //!
-//! Answers go to stdout, as tables or with `--json` as one JSON document, and errors to stderr. Exit codes: 0 done, 1 not done,
-//! 2 wrong usage.
+//! Answers go to stdout, as tables or with `--json` as one JSON document, and errors to stderr. Exit codes: 0 done, 1
+//! not done, 2 wrong usage.
 
 mod args;
 mod client;
@@ -24,7 +24,7 @@ use output::Output;
 
 /// gRPC inventory reservations: hold stock for a limited time, then make the deduction permanent or give it back.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = crate::version::VERSION, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,7 +32,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What the command line and the environment say. If that is nothing sensible, says so and ends the process with exit code 2.
+    /// What the command line and the environment say. If that is nothing sensible, says so and ends the process with
+    /// exit code 2.
     pub fn parse_or_exit() -> Self {
         Self::try_parse().unwrap_or_else(|error| match wrong_value(&error) {
             Some(line) => {
@@ -99,7 +100,8 @@ pub enum ClientCommand {
     Show(Call<reservations::Show>),
     /// List the live reservations: who holds my stock?
     Reservations(Call<reservations::List>),
-    /// Compare the two stores and repair the holds' store; a large location needs a longer --timeout; exit code 1 when a difference remains
+    /// Compare the two stores and repair the holds' store; a large location needs a longer --timeout; exit code 1 when
+    /// a difference remains
     Reconcile(Call<stock::Reconcile>),
 }
 

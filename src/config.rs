@@ -1,12 +1,14 @@
-//! What `serve` and `migrate` can be told, by flag or by `STOCKHOLD_*` variable, and the checks of one value against another.
+//! What `serve` and `migrate` can be told, by flag or by `STOCKHOLD_*` variable, and the checks of one value against
+//! another.
 
-use std::fmt;
+mod url;
+mod values;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 
 use crate::grpc::calls::CallsConfig;
 use crate::holds::redis::RedisConfig;
@@ -14,15 +16,10 @@ use crate::ledger::LedgerConfig;
 use crate::service::Limits;
 use crate::tasks::TasksConfig;
 use crate::telemetry::LogFormat;
+use url::{PublicUrl, Url, check_mysql};
+use values::{connections, count, listen, prefix, threads};
 
-/// The stores count in milliseconds: less would be nothing.
-const DURATION_MIN: Duration = Duration::from_millis(1);
-
-/// Beyond it nothing here makes sense, and arithmetic in milliseconds is far from its limits.
-const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// Beyond it nothing here makes sense.
-const COUNT_MAX: u64 = 1_000_000;
+pub use values::duration;
 
 /// A value that stops the start.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +54,8 @@ pub struct ServeArgs {
     /// Where to listen, an IP address and a port; port 0 takes a free one
     #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = listen)]
     listen: SocketAddr,
-    /// Threads that serve. One is the fastest while Redis, MySQL and the callers are the bound; more serve many locations from one process
+    /// Threads that serve. One is the fastest while Redis, MySQL and the callers are the bound; more serve many
+    /// locations from one process
     #[arg(long, env = "STOCKHOLD_THREADS", value_name = "N", default_value = "1", value_parser = threads())]
     pub threads: usize,
     #[command(flatten)]
@@ -119,7 +117,8 @@ pub struct ServeArgs {
     /// How often unfinished confirms and cancels are looked for
     #[arg(long, env = "STOCKHOLD_RECOVER_EVERY", value_name = "TIME", default_value = "1s", value_parser = duration)]
     recover_every: Duration,
-    /// How long a confirm or cancel must lie untouched before any instance finishes it; shorter than a call takes only costs double work
+    /// How long a confirm or cancel must lie untouched before any instance finishes it; shorter than a call takes only
+    /// costs double work
     #[arg(long, env = "STOCKHOLD_RECOVER_GRACE", value_name = "TIME", default_value = "10s", value_parser = duration)]
     recover_grace: Duration,
     /// How often changed stock rows are pushed to the holds' store
@@ -184,40 +183,9 @@ impl DatabaseArgs {
     }
 }
 
-/// The parameters that the driver knows; it would ignore others, such as a misspelt `ssl-mode`.
-const MYSQL_PARAMETERS: [&str; 14] = [
-    "ssl-mode",
-    "sslmode",
-    "ssl-ca",
-    "sslca",
-    "ssl-cert",
-    "sslcert",
-    "ssl-key",
-    "sslkey",
-    "charset",
-    "collation",
-    "socket",
-    "statement-cache-capacity",
-    "timezone",
-    "time-zone",
-];
-
-fn check_mysql(url: &str) -> Result<(), String> {
-    let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
-    // Slashes in a password do not count.
-    let place = place.rsplit('@').next().unwrap_or_default().trim_start_matches("mysql://");
-    if place.split_once('/').is_none_or(|(_, database)| database.is_empty()) {
-        return Err("must name a database, mysql://user:password@host:3306/database".to_owned());
-    }
-    let names = parameters.split('&').filter_map(|parameter| parameter.split('=').next());
-    match names.filter(|name| !name.is_empty()).find(|name| !MYSQL_PARAMETERS.contains(name)) {
-        Some(_) => Err(format!("has an unknown parameter; known are {}", MYSQL_PARAMETERS.join(", "))),
-        None => Ok(()),
-    }
-}
-
 impl ServeArgs {
-    /// Reads the files that are named, and checks the values against each other. The error names the first that do not fit.
+    /// Reads the files that are named, and checks the values against each other. The error names the first that do not
+    /// fit.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         for ((lower, low), (upper, high)) in [
             (("--ttl-min", self.ttl_min), ("--ttl-default", self.ttl_default)),
@@ -315,42 +283,6 @@ impl Config {
     }
 }
 
-/// A URL on the command line, whose secrets are not for the eye.
-#[derive(Clone)]
-struct Url(String);
-
-impl From<&str> for Url {
-    fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&PublicUrl(&self.0), f)
-    }
-}
-
-/// A URL as it may be logged: without user and password, and without parameters, where some drivers take passwords too. A password that
-/// was not escaped may hold any character that ends a part of a URL; where that makes it unclear what is what, all is hidden.
-struct PublicUrl<'a>(&'a str);
-
-impl fmt::Display for PublicUrl<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (url, parameters) = self.0.split_at(self.0.find(['?', '#']).unwrap_or(self.0.len()));
-        // A path and no more, in which every character may be.
-        if url.starts_with("sqlite:") {
-            return f.write_str(url);
-        }
-        let Some((scheme, rest)) = url.split_once("://") else { return f.write_str("no URL") };
-        match rest.rsplit_once('@') {
-            _ if parameters.contains('@') => write!(f, "{scheme}://***"),
-            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
-            None => write!(f, "{scheme}://{rest}"),
-        }
-    }
-}
-
 fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigError> {
     if holds { Ok(()) } else { Err(ConfigError(otherwise())) }
 }
@@ -358,49 +290,6 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigEr
 fn read(file: &Path) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
     Ok(text.trim().to_owned())
-}
-
-/// A length of time such as `500ms` or `1h 30m`, 1 ms to ten years.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let duration =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h 30m"))?;
-    if (DURATION_MIN..=DURATION_MAX).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err("must be at least 1ms and at most ten years".to_owned())
-    }
-}
-
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|error| format!("{error}; write an IP address and a port, as 127.0.0.1:50051 or 0.0.0.0:50051"))
-}
-
-fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
-    |text| match text.parse() {
-        Ok(count) if (1..=COUNT_MAX).contains(&count) => usize::try_from(count).map_err(|error| error.to_string()),
-        _ => Err(format!("must be 1 to {COUNT_MAX}")),
-    }
-}
-
-fn threads() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=1024)
-}
-
-fn connections() -> RangedU64ValueParser<u32> {
-    RangedU64ValueParser::new().range(6..=COUNT_MAX)
-}
-
-/// The prefix must leave the location's braces the first in a key: they choose the slot in a cluster.
-fn prefix(text: &str) -> Result<String, String> {
-    let fit = !text.is_empty()
-        && text.len() <= 64
-        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte));
-    if fit {
-        Ok(text.to_owned())
-    } else {
-        Err("must be 1 to 64 visible ASCII characters, none of them { or }".to_owned())
-    }
 }
 
 #[cfg(test)]

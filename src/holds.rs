@@ -1,11 +1,13 @@
 //! The holds' store: live reservations, what is held of each sku, and a copy of each stock row (its register).
 //!
-//! [`Holds`] is the contract. Two stores keep it: `embedded`, in this process, which is also the executable specification, and
-//! `redis`, whose Lua library does the same. `batched` stands before whichever is used and lets its callers share calls. `tests/it/holds_contract.rs` runs against all.
+//! [`Holds`] is the contract. Two stores keep it: `embedded`, in this process, which is also the executable
+//! specification, and `redis`, whose Lua library does the same. `batched` stands before whichever is used and lets its
+//! callers share calls. `tests/it/holds_contract.rs` runs against all.
 //!
 //! Promises, for every command:
-//! - It is atomic. It either refuses and changes nothing, or does all it says. Reclaiming overdue holds on the way is no change: they counted
-//!   for nothing since their deadline. A call does so once: for `Stock`, for `Sweep`, and where they are in the way.
+//! - It is atomic. It either refuses and changes nothing, or does all it says. Reclaiming overdue holds on the way is
+//!   no change: they counted for nothing since their deadline. A call does so once: for `Stock`, for `Sweep`, and where
+//!   they are in the way.
 //! - A hold counts until `expire_ms`, exclusive, by the store's own clock.
 //! - `held` of a sku is the sum of its lines in live reservations, changed together with them.
 //! - A register is a last-writer-wins copy of a ledger row: only a newer version replaces it.
@@ -28,8 +30,8 @@ pub type Rows = Vec<(Sku, Option<StockRow>)>;
 pub enum Command {
     /// Holds all lines or none.
     ///
-    /// `Accepted`: held now, or held, confirming or confirmed with the same lines before. Refusals in this order: `IdReused`, `Ended`, `Missing`,
-    /// `Retired`, `More`, `Short`.
+    /// `Accepted`: held now, or held, confirming or confirmed with the same lines before. Refusals in this order:
+    /// `IdReused`, `Ended`, `Missing`, `Retired`, `More`, `Short`.
     Reserve {
         /// The reservation.
         id: ReservationId,
@@ -38,10 +40,12 @@ pub enum Command {
         /// How long.
         ttl_ms: u64,
     },
-    /// The first step of a confirm: `Held` becomes `Confirming`, its lines become those to confirm, and the rest is released.
+    /// The first step of a confirm: `Held` becomes `Confirming`, its lines become those to confirm, and the rest is
+    /// released.
     ///
-    /// `Accepted`: confirming or confirmed, with these lines. Refusals in this order: `NotFound`, `Ended`, `Mismatch` (confirming or confirmed with
-    /// other lines, or more than was reserved), and with `reacquire` `Missing`, `Retired`, `More`, `Short`.
+    /// `Accepted`: confirming or confirmed, with these lines. Refusals in this order: `NotFound`, `Ended`, `Mismatch`
+    /// (confirming or confirmed with other lines, or more than was reserved), and with `reacquire` `Missing`,
+    /// `Retired`, `More`, `Short`.
     Begin {
         /// The reservation.
         id: ReservationId,
@@ -50,17 +54,20 @@ pub enum Command {
         /// Take an expired reservation's stock again.
         reacquire: bool,
     },
-    /// `Held` or `Expired` becomes `Cancelled`, as does what was never seen, and waits in `unsettled` for its settlement.
+    /// `Held` or `Expired` becomes `Cancelled`, as does what was never seen, and waits in `unsettled` for its
+    /// settlement.
     ///
-    /// `Accepted`: cancelled, or confirming and unchanged: the ledger must decide. Refusal: `Ended` (confirmed or rejected).
+    /// `Accepted`: cancelled, or confirming and unchanged: the ledger must decide. Refusal: `Ended` (confirmed or
+    /// rejected).
     Cancel {
         /// The reservation.
         id: ReservationId,
     },
     /// Moves the deadline later, never earlier.
     ///
-    /// `Accepted`: held, or confirming and unchanged. Refusals in this order: `NotFound`, `Ended` (also: `expire_ms` does not revive
-    /// because it has passed), `BeyondLifetime`, and with `reacquire` `Missing`, `Retired`, `More`, `Short`.
+    /// `Accepted`: held, or confirming and unchanged. Refusals in this order: `NotFound`, `Ended` (also: `expire_ms`
+    /// does not revive because it has passed), `BeyondLifetime`, and with `reacquire` `Missing`, `Retired`, `More`,
+    /// `Short`.
     Extend {
         /// The reservation.
         id: ReservationId,
@@ -71,10 +78,12 @@ pub enum Command {
         /// Take an expired reservation's stock again.
         reacquire: bool,
     },
-    /// Tells the store the ledger's final word. It overrides whatever the store has for the id, releases what is live, and pushes the rows.
+    /// Tells the store the ledger's final word. It overrides whatever the store has for the id, releases what is live,
+    /// and pushes the rows.
     ///
-    /// `Accepted`. Refusal: `Missing` names lines of the settlement or of the stored reservation without a row here: dropping a hold whose deduction is
-    /// not in the register would make its units free twice. A `Cancelled` settlement deducts nothing and needs no rows.
+    /// `Accepted`. Refusal: `Missing` names lines of the settlement or of the stored reservation without a row here:
+    /// dropping a hold whose deduction is not in the register would make its units free twice. A `Cancelled` settlement
+    /// deducts nothing and needs no rows.
     Settle {
         /// The final word.
         settlement: Settlement,
@@ -132,11 +141,13 @@ pub enum Command {
         /// How many index entries to look at.
         limit: usize,
     },
-    /// Reclaims overdue holds, and forgets what has ended for longer than the retention time, a bounded number of each. Answers `Swept`.
+    /// Reclaims overdue holds, and forgets what has ended for longer than the retention time, a bounded number of each.
+    /// Answers `Swept`.
     Sweep,
-    /// Takes up to `limit` confirming or cancelled reservations that nobody touched for `grace_ms` although they wait in `unsettled`, and marks
-    /// them as touched now, so that nobody else takes them meanwhile. One that was touched in the future, before the store's clock went back, is
-    /// taken too. Entries of others are stale and go. Answers `Claimed`.
+    /// Takes up to `limit` confirming or cancelled reservations that nobody touched for `grace_ms` although they wait
+    /// in `unsettled`, and marks them as touched now, so that nobody else takes them meanwhile. One that was touched in
+    /// the future, before the store's clock went back, is taken too. Entries of others are stale and go. Answers
+    /// `Claimed`.
     Claim {
         /// At most so many.
         limit: usize,
@@ -145,7 +156,8 @@ pub enum Command {
     },
     /// Reads how far the sync task has pushed. Answers `Synced`.
     GetSynced,
-    /// Writes how far the sync task has pushed, if nobody (and no rewind of the store) wrote it meanwhile. Answers `Synced` with what stands.
+    /// Writes how far the sync task has pushed, if nobody (and no rewind of the store) wrote it meanwhile. Answers
+    /// `Synced` with what stands.
     SetSynced {
         /// What it was when the task began.
         judged: Option<i64>,
@@ -155,7 +167,8 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it may write a new live reservation. Only these are refused when the store is full: the others free stock, or settle what was promised.
+    /// Whether it may write a new live reservation. Only these are refused when the store is full: the others free
+    /// stock, or settle what was promised.
     pub fn takes_memory(&self) -> bool {
         matches!(self, Command::Reserve { .. })
     }
@@ -268,7 +281,8 @@ pub struct Position {
 pub enum Index {
     /// Held ones, by deadline.
     Deadlines,
-    /// Confirming ones (and cancelled ones without a settlement, which `List` leaves out), by when they were last touched.
+    /// Confirming ones (and cancelled ones without a settlement, which `List` leaves out), by when they were last
+    /// touched.
     Unsettled,
 }
 
@@ -298,10 +312,12 @@ pub enum HoldsError {
 /// Overdue holds reclaimed by one call: at most so many, ...
 pub const RECLAIM_HOLDS_MAX: usize = 200;
 
-/// ... and no further ones once so many lines were given back. Bounded by lines, because they are what costs time: some 2 ms of Redis.
+/// ... and no further ones once so many lines were given back. Bounded by lines, because they are what costs time: some
+/// 2 ms of Redis.
 pub const RECLAIM_LINES_MAX: usize = 200;
 
-/// Once a call has forgotten so many reservations, it begins with no further entry of them. An entry has what ended in one call.
+/// Once a call has forgotten so many reservations, it begins with no further entry of them. An entry has what ended in
+/// one call.
 pub const FORGET_MAX: usize = 200;
 
 /// About how many skus a page of [`Command::Skus`] has.
@@ -310,8 +326,9 @@ pub const SKUS_PAGE: usize = 500;
 /// A store of holds. See the module for what every implementation promises.
 #[async_trait]
 pub trait Holds: Send + Sync + 'static {
-    /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. One that meets what is corrupt does not
-    /// keep the others from being applied. After an error any number of them may have been applied, unless it is `Unavailable` or `Full`.
+    /// Applies the commands to one location, in order, each atomically by itself, and answers in the same order. One
+    /// that meets what is corrupt does not keep the others from being applied. After an error any number of them may
+    /// have been applied, unless it is `Unavailable` or `Full`.
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError>;
 
     /// Answers if the store is there.

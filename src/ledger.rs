@@ -1,14 +1,15 @@
 //! The ledger: supply and settled reservations, durable, in MySQL (MySQL 8, MariaDB) or SQLite.
 //!
 //! Promises:
-//! - The first settlement of a reservation wins and never changes; a `Confirmed` one is committed together with its deductions and
-//!   the lowered `on_hand`, once, and never takes `on_hand` below `floor`.
-//! - Nobody is answered before the commit, and rows are answered as they stand at the end of the batch that was committed.
+//! - The first settlement of a reservation wins and never changes; a `Confirmed` one is committed together with its
+//!   deductions and the lowered `on_hand`, once, and never takes `on_hand` below `floor`.
+//! - Nobody is answered before the commit, and rows are answered as they stand at the end of the batch that was
+//!   committed.
 //! - Every change of a stock row gives it a larger version, at least the database's time in microseconds.
 //! - The books balance: `on_hand = sum(movements.delta) - sum(deductions.quantity)`.
 //!
-//! An error of `Place::settle`, `set_stock` or `adjust_stock` may hide a commit; repeating the call under the same id gives the true answer.
-//! It does not know holds.
+//! An error of `Place::settle`, `set_stock` or `adjust_stock` may hide a commit; repeating the call under the same id
+//! gives the true answer. It does not know holds.
 
 mod batch;
 mod change;
@@ -44,8 +45,9 @@ pub use queue::Place;
 /// How long a call waits for a connection, a new one included.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The most skus whose books are summed up at a time. It takes reading all deductions of the location, so it should be many, but no more sums than a
-/// database keeps in memory: MariaDB has 16 MB for them, of which a sum takes half a kilobyte.
+/// The most skus whose books are summed up at a time. It takes reading all deductions of the location, so it should be
+/// many, but no more sums than a database keeps in memory: MariaDB has 16 MB for them, of which a sum takes half a
+/// kilobyte.
 const BOOKS_MAX: u64 = 20_000;
 
 /// How long that may take: some five hundred million deductions. Nothing waits for it but Reconcile.
@@ -87,10 +89,11 @@ impl Intent {
 pub struct Verdict {
     /// The settlement that stands: that of the intent, or an earlier one which won.
     pub settlement: Settlement,
-    /// The row of every line of the intent and of the settlement, as it stands after the commit; `None`: there is no such row.
+    /// The row of every line of the intent and of the settlement, as it stands after the commit; `None`: there is no
+    /// such row.
     pub rows: Vec<(Sku, Option<StockRow>)>,
-    /// Why this intent was the one that ended the reservation as `Rejected`; empty in every other case. `held` is 0: the ledger
-    /// does not know holds.
+    /// Why this intent was the one that ended the reservation as `Rejected`; empty in every other case. `held` is 0:
+    /// the ledger does not know holds.
     pub shortages: Vec<Shortage>,
 }
 
@@ -141,7 +144,8 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     database: Arc<dyn Database>,
     queues: Queues,
-    /// The connections that are left for all but batches. A batch must never wait behind them: it would take the database for away.
+    /// The connections that are left for all but batches. A batch must never wait behind them: it would take the
+    /// database for away.
     others: Semaphore,
     /// Summing up the books takes long, so it may have one of those at a time.
     books: Semaphore,
@@ -240,7 +244,8 @@ impl Ledger {
         self.repeated(|database| database.locations()).await
     }
 
-    /// The books of the next skus in byte order, after the given one; none if there are no more. All that are answered are as of one instant.
+    /// The books of the next skus in byte order, after the given one; none if there are no more. All that are answered
+    /// are as of one instant.
     pub async fn books(&self, location: &Location, after: Option<&Sku>) -> Result<Vec<Book>, LedgerError> {
         // It is never closed.
         let _alone = self.0.books.acquire().await;
@@ -261,8 +266,8 @@ impl Ledger {
         timeout(ACQUIRE_TIMEOUT, self.0.database.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?
     }
 
-    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then disconnects, or says within
-    /// seconds that some connection does not end.
+    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then
+    /// disconnects, or says within seconds that some connection does not end.
     pub async fn close(&self) -> Result<(), LedgerError> {
         self.0.queues.close().await;
         timeout(ACQUIRE_TIMEOUT, self.0.database.close()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?

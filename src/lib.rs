@@ -8,7 +8,7 @@
 //! - [`service`]: the use cases, the protocol between the two stores.
 //! - [`tasks`]: background work. It does not know `grpc`, nor `grpc` it.
 //! - [`grpc`]: the contract with callers.
-//! - [`config`], [`telemetry`], [`app`]: settings, logs, and the service as a whole.
+//! - [`config`], [`telemetry`], [`version`], [`app`]: settings, logs, which build this is, and the service as a whole.
 //! - [`cli`]: the command line; but for `serve` and `migrate` it is a client like any other.
 //! - [`signals`], [`run`]: the process.
 //!
@@ -27,6 +27,7 @@ pub mod grpc;
 
 pub mod config;
 pub mod telemetry;
+pub mod version;
 
 pub mod app;
 

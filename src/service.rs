@@ -1,7 +1,8 @@
-//! The use cases: one file each. They carry the protocol between the holds' store and the ledger, and know neither gRPC nor SQL nor Lua.
+//! The use cases: one file each. They carry the protocol between the holds' store and the ledger, and know neither gRPC
+//! nor SQL nor Lua.
 //!
-//! A use case of several steps is not dropped by its caller: `grpc` runs it to its end. A crash may cut it at any await point; what it leaves
-//! half done is finished by `recover`, with the same code.
+//! A use case of several steps is not dropped by its caller: `grpc` runs it to its end. A crash may cut it at any await
+//! point; what it leaves half done is finished by `recover`, with the same code.
 
 mod cancel;
 mod confirm;
@@ -134,8 +135,9 @@ impl From<LedgerError> for Error {
     }
 }
 
-/// How long a sku that the ledger does not have is remembered, so that callers who ask for it again and again do not all ask the
-/// database. A sku that is created meanwhile is seen at once: creating it pushes its register, which is looked at first.
+/// How long a sku that the ledger does not have is remembered, so that callers who ask for it again and again do not
+/// all ask the database. A sku that is created meanwhile is seen at once: creating it pushes its register, which is
+/// looked at first.
 const UNKNOWN_SKU_TTL: Duration = Duration::from_secs(3);
 
 /// How many such skus are remembered.
@@ -192,8 +194,8 @@ impl Service {
         Ok(self.holds.apply(location, command).await?)
     }
 
-    /// Applies a command that may lack registers or find overdue holds in its way: fills and repeats, so that neither `Missing` nor `More` is
-    /// ever answered.
+    /// Applies a command that may lack registers or find overdue holds in its way: fills and repeats, so that neither
+    /// `Missing` nor `More` is ever answered.
     async fn apply_filling(&self, location: &Location, command: Command) -> Result<Reply, Error> {
         let (mut reclaims, mut fills) = (0, 0);
         while reclaims < RECLAIMS_MAX && fills < FILLS_MAX {
@@ -232,7 +234,8 @@ impl Service {
     }
 }
 
-/// The error of a reply to a command that takes stock, where it is no success; else of a reply that the command cannot have.
+/// The error of a reply to a command that takes stock, where it is no success; else of a reply that the command cannot
+/// have.
 fn refused(reply: Reply) -> Error {
     match reply {
         Reply::Short(shortages) => Refusal::InsufficientStock(shortages).into(),

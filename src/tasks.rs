@@ -1,5 +1,6 @@
-//! Background work: sweeping, recovery, sync and reconciliation, each on its own timer, over all locations. Every run is idempotent, safe on
-//! every instance at once, may be cut at any point, and uses the same code as live calls (`service`).
+//! Background work: sweeping, recovery, sync and reconciliation, each on its own timer, over all locations. Every run
+//! is idempotent, safe on every instance at once, may be cut at any point, and uses the same code as live calls
+//! (`service`).
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -27,7 +28,8 @@ pub struct TasksConfig {
     pub sweep_every: Duration,
     /// Looking for reservations to recover.
     pub recover_every: Duration,
-    /// How long a reservation must lie untouched before it is recovered. Shorter than a call takes only costs double work.
+    /// How long a reservation must lie untouched before it is recovered. Shorter than a call takes only costs double
+    /// work.
     pub recover_grace: Duration,
     /// Pushing rows that changed: how long a register may be behind.
     pub sync_every: Duration,
@@ -84,7 +86,8 @@ impl Tasks {
         tasks
     }
 
-    /// A location whose run takes longer than the period holds up neither the others nor itself: its next run waits for the next period.
+    /// A location whose run takes longer than the period holds up neither the others nor itself: its next run waits for
+    /// the next period.
     fn every<F, R>(&mut self, name: &'static str, period: Duration, at_once: usize, service: &Arc<Service>, work: F)
     where
         F: Fn(Arc<Service>, Location) -> R + Send + 'static,

@@ -25,7 +25,8 @@ pub fn init(format: LogFormat) -> Result<(), String> {
         .with_default_directive(LevelFilter::INFO.into())
         .parse(levels)
         .map_err(|error| format!("RUST_LOG: {error}"))?;
-    // A log that cannot be written, to a full disk say, must not stop the service; saying so on the same standard error would.
+    // A log that cannot be written, to a full disk say, must not stop the service; saying so on the same standard error
+    // would.
     let logs =
         tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(levels).with_writer(std::io::stderr);
     let started = match format {

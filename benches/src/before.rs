@@ -1,4 +1,5 @@
-//! What a system has behind it when its load begins: live holds, holds that expire together in the middle of it, or settlements.
+//! What a system has behind it when its load begins: live holds, holds that expire together in the middle of it, or
+//! settlements.
 //!
 //! All of it is in the location that the load is on, and of a sku of its own.
 
@@ -140,8 +141,8 @@ async fn reserve_one(client: &Client, ttl: Duration) -> Result<(), tonic::Status
     client.reserve(request).await.map(drop)
 }
 
-/// Rows as the service writes them, under ids in no order, as those of orders are; written in their order, which is many times faster. MariaDB numbers them by its
-/// sequence engine.
+/// Rows as the service writes them, under ids in no order, as those of orders are; written in their order, which is
+/// many times faster. MariaDB numbers them by its sequence engine.
 async fn settle(database: &MySqlPool, settlements: usize) -> Result<(), Box<dyn Error>> {
     let location = location(0);
     let id = "INSERT(INSERT(INSERT(INSERT(MD5(seq), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-')";

@@ -1,4 +1,5 @@
-//! The whole run: rounds, in each of which every cell has its turn, so that what the machine does meanwhile hits all cells alike; then the report.
+//! The whole run: rounds, in each of which every cell has its turn, so that what the machine does meanwhile hits all
+//! cells alike; then the report.
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;

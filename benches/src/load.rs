@@ -1,7 +1,8 @@
 //! Callers: closed, each waiting for its answers, or open, at a fixed rate whatever becomes of the answers.
 //!
-//! Rates count what ends within the measured span. Latencies of a closed load are those of the same calls. Those of an open one are of all operations that were meant to
-//! begin within the span, whenever they end, and count from the time that was meant: a server which stands still is not spared the calls that would have been made meanwhile.
+//! Rates count what ends within the measured span. Latencies of a closed load are those of the same calls. Those of an
+//! open one are of all operations that were meant to begin within the span, whenever they end, and count from the time
+//! that was meant: a server which stands still is not spared the calls that would have been made meanwhile.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,8 +1,9 @@
-//! Measures stockhold against its peers and against the ceilings of what it stands on, in one run on one machine, so that every figure can be compared with every
-//! other.
+//! Measures stockhold against its peers and against the ceilings of what it stands on, in one run on one machine, so
+//! that every figure can be compared with every other.
 //!
-//! `cargo run --release -p stockhold-bench -- --quick --out DIR` takes at most five minutes; without `--quick` it is the full one. What is measured stands in
-//! `plan.rs`, what shall come out in `targets.rs`. Every server is a process of its own: this program again, with the name of a role as its first argument.
+//! `cargo run --release -p stockhold-bench -- --quick --out DIR` takes at most five minutes; without `--quick` it is
+//! the full one. What is measured stands in `plan.rs`, what shall come out in `targets.rs`. Every server is a process
+//! of its own: this program again, with the name of a role as its first argument.
 
 // This program is a test: a panic is how it fails when its own servers do not do what they are told.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,4 +1,5 @@
-//! What processes and stores can tell of the work that they have done: CPU time by the kernel's count, calls by the stores' own.
+//! What processes and stores can tell of the work that they have done: CPU time by the kernel's count, calls by the
+//! stores' own.
 
 use std::error::Error;
 use std::fs;

@@ -1,7 +1,8 @@
 //! What the service is measured against: other ways to keep the same contract, as processes of their own.
 //!
-//! They are as good as an ordinary engineer makes them in an afternoon, and are spared what costs the service something: they expire nothing in the background,
-//! check no field and give no details of errors. So what they reach is more than they would reach in production, never less.
+//! They are as good as an ordinary engineer makes them in an afternoon, and are spared what costs the service
+//! something: they expire nothing in the background, check no field and give no details of errors. So what they reach
+//! is more than they would reach in production, never less.
 //!
 //! A peer implements what it needs of [`Peer`]; the rest of the contract answers UNIMPLEMENTED here, once for all.
 

@@ -1,4 +1,5 @@
-//! What is told: a line a cell while it goes on; in the end a table, on standard output too, plots, and everything as JSON.
+//! What is told: a line a cell while it goes on; in the end a table, on standard output too, plots, and everything as
+//! JSON.
 
 mod json;
 mod plots;

@@ -1,5 +1,5 @@
-//! What shall come out: a table of targets, each a formula over figures of the same round, so that the machine cancels out where it can.
-//! What counts is the median over the rounds.
+//! What shall come out: a table of targets, each a formula over figures of the same round, so that the machine cancels
+//! out where it can. What counts is the median over the rounds.
 
 use crate::before::Before;
 use crate::ceiling::redis::Script;

@@ -9,7 +9,8 @@ use stockhold_client::v1::reservation_service_client::ReservationServiceClient;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// Fewer than a server allows on one connection, so that no call waits for another; and as many as may be unanswered in one session.
+/// Fewer than a server allows on one connection, so that no call waits for another; and as many as may be unanswered in
+/// one session.
 const STREAMS_EACH: usize = 1000;
 
 /// A way.

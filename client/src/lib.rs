@@ -1,5 +1,6 @@
-//! A client of stockhold for callers who have many calls at once: they share one stream, `ReservationService.Session`, which is several times cheaper
-//! than a call each, for both sides. Nothing waits for company: a lone call goes at once.
+//! A client of stockhold for callers who have many calls at once: they share one stream, `ReservationService.Session`,
+//! which is several times cheaper than a call each, for both sides. Nothing waits for company: a lone call goes at
+//! once.
 //!
 //! ```no_run
 //! use stockhold_client::Client;
@@ -35,18 +36,21 @@ pub mod v1 {
     tonic::include_proto!("stockhold.v1");
 }
 
-/// Calls that share a stream. It is opened by the first call and, when it breaks or its server ends, again by the next one.
+/// Calls that share a stream. It is opened by the first call and, when it breaks or its server ends, again by the next
+/// one.
 ///
-/// Every method is the call of the same name, its answer's reservation or its error with all details. Besides, each may fail with `UNAVAILABLE` when the
-/// stream breaks before the answer: what was asked for is done or not, and is to be asked for again, as ever. A caller who no longer wants to
-/// wait drops the future (`tokio::time::timeout`); then too it may be done or not. A request of more than 256 KiB is `INVALID_ARGUMENT`, and not sent.
+/// Every method is the call of the same name, its answer's reservation or its error with all details. Besides, each may
+/// fail with `UNAVAILABLE` when the stream breaks before the answer: what was asked for is done or not, and is to be
+/// asked for again, as ever. A caller who no longer wants to wait drops the future (`tokio::time::timeout`); then too
+/// it may be done or not. A request of more than 256 KiB is `INVALID_ARGUMENT`, and not sent.
 #[derive(Clone, Debug)]
 pub struct Client(Sessions);
 
 impl Client {
     /// Over this channel; nothing is sent yet.
     ///
-    /// It is to be used within a tokio runtime: the one of the call that opens a stream runs it. When that ends, the stream does too.
+    /// It is to be used within a tokio runtime: the one of the call that opens a stream runs it. When that ends, the
+    /// stream does too.
     pub fn new(channel: Channel) -> Self {
         Self(Sessions::over(channel))
     }

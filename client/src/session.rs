@@ -136,7 +136,8 @@ impl Shared {
     }
 }
 
-/// Belongs to whatever runs a stream: however that ends, nobody enters the stream any more, and all who still wait are told.
+/// Belongs to whatever runs a stream: however that ends, nobody enters the stream any more, and all who still wait are
+/// told.
 struct Ending {
     waiting: Arc<Waiting>,
     shared: Weak<Shared>,
@@ -202,7 +203,8 @@ fn answer(outcome: Option<Outcome>) -> Answer {
     }
 }
 
-/// What a stream broke off with says nothing about those who wait, be it of the connection, for which tonic has many codes, or of the server.
+/// What a stream broke off with says nothing about those who wait, be it of the connection, for which tonic has many
+/// codes, or of the server.
 fn broken(status: &Status) -> Status {
     let cause = status.source().map_or_else(String::new, |cause| format!(": {cause}"));
     ended(&format!(" ({}{cause})", status.message()))

@@ -1,4 +1,5 @@
-//! Whatever Redis answers, reading it does not panic. An input is the name of a command, then one field of its reply in each line.
+//! Whatever Redis answers, reading it does not panic. An input is the name of a command, then one field of its reply in
+//! each line.
 
 #![no_main]
 
@@ -19,7 +20,8 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// One command of each kind of which a reply is read: some are about one reservation, one counts its fields, most take what comes.
+/// One command of each kind of which a reply is read: some are about one reservation, one counts its fields, most take
+/// what comes.
 fn command(name: &str) -> Command {
     match name {
         "get" => Command::Get { id: ReservationId::parse("id").expect("an id") },

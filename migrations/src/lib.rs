@@ -1,4 +1,5 @@
-//! The tables of stockhold, oldest migration first. A migration that was released is never edited: what changes becomes a new one.
+//! The tables of stockhold, oldest migration first. A migration that was released is never edited: what changes becomes
+//! a new one.
 
 mod m0001_first_tables;
 mod table;
@@ -14,7 +15,8 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Applies what is missing, and tells how many migrations that were. Nothing here keeps two instances from doing it at once: the caller must.
+/// Applies what is missing, and tells how many migrations that were. Nothing here keeps two instances from doing it at
+/// once: the caller must.
 pub async fn apply<'c, C>(db: &'c C) -> Result<usize, DbErr>
 where
     C: sea_orm::ConnectionTrait,

@@ -1,4 +1,5 @@
-//! Stock, settlements, deductions, movements. Every key begins with `location`: a transaction never leaves its location.
+//! Stock, settlements, deductions, movements. Every key begins with `location`: a transaction never leaves its
+//! location.
 
 use sea_orm_migration::MigrationTrait;
 
@@ -22,7 +23,8 @@ const STOCK: NewTable = NewTable {
     index: Some(("stock_by_version", "location, version")),
 };
 
-/// `outcome` is a word, so that SQL by hand needs no key to read it. The fingerprints are those of the reserved and of the confirmed lines.
+/// `outcome` is a word, so that SQL by hand needs no key to read it. The fingerprints are those of the reserved and of
+/// the confirmed lines.
 const SETTLEMENTS: NewTable = NewTable {
     migration: "m0001_settlements",
     table: "settlements",
@@ -36,8 +38,8 @@ const SETTLEMENTS: NewTable = NewTable {
     index: None,
 };
 
-/// `version` is that of the stock row which first held the deduction. There is no index by sku: each confirm would pay for it, and only Reconcile sums up.
-/// (It had one; nothing was released then.)
+/// `version` is that of the stock row which first held the deduction. There is no index by sku: each confirm would pay
+/// for it, and only Reconcile sums up. (It had one; nothing was released then.)
 const DEDUCTIONS: NewTable = NewTable {
     migration: "m0001_deductions",
     table: "deductions",
@@ -50,8 +52,9 @@ const DEDUCTIONS: NewTable = NewTable {
     index: None,
 };
 
-/// `on_hand` and `version` are those after the movement; `fingerprint` is that of the whole request. The key counts the movements of a
-/// request from 0 instead of naming the sku, so that two requests under one id collide even if they have no sku in common.
+/// `on_hand` and `version` are those after the movement; `fingerprint` is that of the whole request. The key counts the
+/// movements of a request from 0 instead of naming the sku, so that two requests under one id collide even if they have
+/// no sku in common.
 const MOVEMENTS: NewTable = NewTable {
     migration: "m0001_movements",
     table: "movements",

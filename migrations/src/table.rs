@@ -1,8 +1,8 @@
 //! A migration that creates one table with its index.
 //!
-//! MySQL commits before and after every statement that changes a schema, so a crash can leave a statement done and its migration
-//! not noted. One statement that may be repeated makes this harmless: there the index is part of `CREATE TABLE IF NOT EXISTS`. SQLite
-//! knows no such index, but runs all migrations in one transaction.
+//! MySQL commits before and after every statement that changes a schema, so a crash can leave a statement done and its
+//! migration not noted. One statement that may be repeated makes this harmless: there the index is part of `CREATE
+//! TABLE IF NOT EXISTS`. SQLite knows no such index, but runs all migrations in one transaction.
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};

@@ -83,7 +83,8 @@ impl From<Status> for Failure {
     }
 }
 
-/// What a detail names and what it says of it: a sku, a reservation, a field. A name of which nothing is said stands in the message too.
+/// What a detail names and what it says of it: a sku, a reservation, a field. A name of which nothing is said stands in
+/// the message too.
 fn named(detail: &ErrorDetail) -> Vec<String> {
     let line = |name: &str, description: &str| format!("{name}: {description}");
     match detail {

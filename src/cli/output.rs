@@ -28,7 +28,8 @@ impl Output {
         Self { exit_code, ..self }
     }
 
-    /// The canonical JSON form of the message. Fields that hold their default are printed too, so that a script finds every field.
+    /// The canonical JSON form of the message. Fields that hold their default are printed too, so that a script finds
+    /// every field.
     pub(super) fn into_json(self) -> Result<String, Failure> {
         let (name, bytes) = self.message;
         to_json(name, &bytes).map_err(|error| Failure::local(format!("{name} cannot be printed as JSON: {error}")))

@@ -161,8 +161,8 @@ impl Execute for Extend {
 fn later_by(reservation: v1::Reservation, by: Duration, now: SystemTime) -> Option<SystemTime> {
     let is_held = reservation.state() == v1::ReservationState::Held;
     let expire_time = reservation.expire_time.filter(|_| is_held).and_then(|time| SystemTime::try_from(time).ok());
-    // The expire time of one that has expired has passed, and perhaps the new one with it; what is asked for is so much time from now. Whatever
-    // else became of it the service tells.
+    // The expire time of one that has expired has passed, and perhaps the new one with it; what is asked for is so much
+    // time from now. Whatever else became of it the service tells.
     expire_time.unwrap_or(now).checked_add(by)
 }
 

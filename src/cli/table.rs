@@ -100,8 +100,8 @@ fn state(reservation: &v1::Reservation) -> &'static str {
     reservation.state().as_str_name().trim_start_matches("RESERVATION_STATE_")
 }
 
-/// How long a reservation lasts, or since when it has not. By this machine's clock, while the service goes by its own: the absolute
-/// time stands beside it.
+/// How long a reservation lasts, or since when it has not. By this machine's clock, while the service goes by its own:
+/// the absolute time stands beside it.
 fn until(reservation: &v1::Reservation, now: SystemTime) -> Option<String> {
     let time = |time: Option<prost_types::Timestamp>| SystemTime::try_from(time?).ok();
     if let Some(end) = time(reservation.end_time) {

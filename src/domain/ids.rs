@@ -57,8 +57,8 @@ macro_rules! name {
 macro_rules! parse {
     ($name:ident) => {
         impl $name {
-            /// Checks the bounds: 1 to 128 bytes, no control characters, no white space at the ends. The error says which one is
-            /// broken.
+            /// Checks the bounds: 1 to 128 bytes, no control characters, no white space at the ends. The error says
+            /// which one is broken.
             pub fn parse(text: &str) -> Result<Self, String> {
                 check(text)?;
                 Ok(Self(text.into()))
@@ -88,7 +88,8 @@ parse!(ReservationId);
 parse!(RequestId);
 
 impl Location {
-    /// As the other names, but empty means `default`, and `{` and `}` are refused: they would change the Redis hash tag.
+    /// As the other names, but empty means `default`, and `{` and `}` are refused: they would change the Redis hash
+    /// tag.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self(DEFAULT_LOCATION.into()));

@@ -25,9 +25,9 @@ pub struct Line {
     pub quantity: u32,
 }
 
-/// Lines in canonical form: sorted by the bytes of their sku, each sku once, at most [`LINES_MAX`]. Empty only where nothing is
-/// known, as for an id that was cancelled before it was reserved. Most have one line, and a reservation is copied at each step of its way: so one takes no
-/// allocation.
+/// Lines in canonical form: sorted by the bytes of their sku, each sku once, at most [`LINES_MAX`]. Empty only where
+/// nothing is known, as for an id that was cancelled before it was reserved. Most have one line, and a reservation is
+/// copied at each step of its way: so one takes no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines(SmallVec<[Line; 1]>);
 
@@ -43,7 +43,8 @@ pub enum LinesError {
 }
 
 impl Lines {
-    /// Merges lines that name one sku twice, and sorts them. What is checked is what was merged; the first line that breaks a bound is the one refused.
+    /// Merges lines that name one sku twice, and sorts them. What is checked is what was merged; the first line that
+    /// breaks a bound is the one refused.
     pub fn merge(lines: impl IntoIterator<Item = (Sku, u32)>) -> Result<Self, LinesError> {
         let mut merged = SmallVec::<[Line; 1]>::new();
         for (index, (sku, quantity)) in lines.into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! A business "no": one variant for each reason that a caller can act on. Nothing was changed when one is answered, unless the variant says so.
+//! A business "no": one variant for each reason that a caller can act on. Nothing was changed when one is answered,
+//! unless the variant says so.
 
 use super::{RequestId, ReservationId, Sku};
 

@@ -19,8 +19,8 @@ pub struct StockRow {
 }
 
 impl StockRow {
-    /// Units that a new hold may take while `held` are held; never negative, and never so many that `held` would leave its
-    /// bound.
+    /// Units that a new hold may take while `held` are held; never negative, and never so many that `held` would leave
+    /// its bound.
     pub fn available(&self, held: i64) -> i64 {
         if self.retired {
             return 0;

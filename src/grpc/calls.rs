@@ -1,7 +1,9 @@
 //! What happens around every call, whatever it does. Promises:
-//! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on a call of several steps runs to its end in a task of
-//!   its own: a caller who hangs up or times out drops only the wait for the answer. A call of one step goes with its caller, and is never made if it still waits.
-//! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More are refused.
+//! - Until the request is read whole, nothing has begun and a caller who leaves takes it along. From then on a call of
+//!   several steps runs to its end in a task of its own: a caller who hangs up or times out drops only the wait for the
+//!   answer. A call of one step goes with its caller, and is never made if it still waits.
+//! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More
+//!   are refused.
 //! - Nobody waits longer than the earlier of his own deadline and the server's; for Reconcile his own alone counts.
 //! - Every answer carries a request id, and every error has the form of the table in `status`.
 //! - Each failure is logged once, with its causes, under the request id.
@@ -34,7 +36,8 @@ use super::{MESSAGE_BYTES_MAX, status};
 /// A message stands behind a flag and its length.
 const FRAME_BYTES: usize = 5;
 
-/// How long a caller may take to send a request whose headers have arrived. Meanwhile it has a place, and others do not.
+/// How long a caller may take to send a request whose headers have arrived. Meanwhile it has a place, and others do
+/// not.
 const READ_MAX: Duration = Duration::from_secs(2);
 
 /// The stream that carries calls. It is none itself: each of its requests is, and goes through [`Calls::one_of_many`].
@@ -46,7 +49,8 @@ const MANY: &str = "Many";
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
 
-/// Calls that change at most one thing, in one step: there is nothing to bring to an end. They need no task of their own.
+/// Calls that change at most one thing, in one step: there is nothing to bring to an end. They need no task of their
+/// own.
 const ONE_STEP: [&str; 6] = [
     "/stockhold.v1.ReservationService/Reserve",
     "/stockhold.v1.ReservationService/Extend",
@@ -72,7 +76,8 @@ pub struct CallsConfig {
 #[derive(Clone, Debug)]
 pub(super) struct Whole {
     pub(super) id: RequestId,
-    /// When they are given up, if the whole has a deadline: a tenth of its time before, so that its caller still hears of those that are done.
+    /// When they are given up, if the whole has a deadline: a tenth of its time before, so that its caller still hears
+    /// of those that are done.
     deadline: Option<tokio::time::Instant>,
 }
 
@@ -111,7 +116,8 @@ impl Calls {
         self.running.wait().await;
     }
 
-    /// One of the requests that came together in one message or on one stream: a call like any other, but for its way here.
+    /// One of the requests that came together in one message or on one stream: a call like any other, but for its way
+    /// here.
     pub(super) async fn one_of_many<T: Send + 'static>(
         &self,
         rpc: &str,
@@ -204,8 +210,8 @@ where
             request.extensions_mut().insert(Whole::stream(id.clone()));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();
         }
-        // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins later and is asked
-        // later, so that this one wins.
+        // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins
+        // later and is asked later, so that this one wins.
         let deadline = self.calls.deadline(path, request.headers());
         if path.ends_with(MANY) {
             request.extensions_mut().insert(Whole::call(id.clone(), &deadline));

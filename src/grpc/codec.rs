@@ -1,5 +1,5 @@
-//! Protobuf as tonic's own codec does it, except that bytes which do not parse are answered as the caller's mistake: tonic
-//! calls that INTERNAL, which would wake the people who run the server.
+//! Protobuf as tonic's own codec does it, except that bytes which do not parse are answered as the caller's mistake:
+//! tonic calls that INTERNAL, which would wake the people who run the server.
 
 use std::marker::PhantomData;
 

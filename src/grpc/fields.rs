@@ -1,5 +1,5 @@
-//! The fields of requests, from protobuf to the words of the domain. Each method answers the value within its bounds, or notes
-//! what is wrong and answers `None`; so a handler looks at every field before it refuses, and names them all.
+//! The fields of requests, from protobuf to the words of the domain. Each method answers the value within its bounds,
+//! or notes what is wrong and answers `None`; so a handler looks at every field before it refuses, and names them all.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -149,8 +149,8 @@ impl Fields {
         Some(skus.into_iter().collect())
     }
 
-    /// Makes one part of each item with `part`, which is given the item's path and its sku if that is good; no two items may
-    /// name the same.
+    /// Makes one part of each item with `part`, which is given the item's path and its sku if that is good; no two
+    /// items may name the same.
     pub(super) fn items<I, T>(
         &mut self,
         field: &str,

@@ -1,5 +1,5 @@
-//! What `fuzz/` runs, and the tests below for a moment: any message is checked as its handler does, and what is let through must be within
-//! its bounds.
+//! What `fuzz/` runs, and the tests below for a moment: any message is checked as its handler does, and what is let
+//! through must be within its bounds.
 
 use std::time::Duration;
 
@@ -94,7 +94,8 @@ mod tests {
 
     use super::*;
 
-    /// Fields of a message, of any number and with any content that the wire knows: most of them fit some message of ours.
+    /// Fields of a message, of any number and with any content that the wire knows: most of them fit some message of
+    /// ours.
     fn fields(content: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
         let field = |tag: u8, number: u64, content: &[u8]| {
             let mut bytes = vec![tag];

@@ -1,5 +1,5 @@
-//! `grpc.health.v1`, service by service. Reservations are served as long as the holds' store answers: only their ends need the
-//! database. Supply needs both stores.
+//! `grpc.health.v1`, service by service. Reservations are served as long as the holds' store answers: only their ends
+//! need the database. Supply needs both stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,8 @@ use crate::service::Service;
 /// How often the stores are asked.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// A store that takes longer, twice in a row, is as good as away. Once may be a moment of load, which is no reason to turn callers away.
+/// A store that takes longer, twice in a row, is as good as away. Once may be a moment of load, which is no reason to
+/// turn callers away.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Names what health is about; the empty name is the server as a whole.
@@ -49,7 +50,8 @@ struct Stores {
 
 impl Stores {
     async fn probe(service: &Arc<Service>) -> Self {
-        // It runs to its end even if that is too late for the probe: a connection that answers nothing is only found so.
+        // It runs to its end even if that is too late for the probe: a connection that answers nothing is only found
+        // so.
         let holds = tokio::spawn({
             let service = Arc::clone(service);
             async move { service.ping_holds().await }
@@ -103,8 +105,8 @@ impl Health {
         (Self { stores, probes: tokio::spawn(probes) }, HealthServer::new(Answers(receiver)))
     }
 
-    /// Nothing is served from now on, whatever the stores say. Those who watch are told, and their streams end: they would keep
-    /// their connections open. Those who ask are still told.
+    /// Nothing is served from now on, whatever the stores say. Those who watch are told, and their streams end: they
+    /// would keep their connections open. Those who ask are still told.
     pub async fn stop(self) {
         self.probes.abort();
         // It ends cancelled, and once it has ended no report of it comes after this one.

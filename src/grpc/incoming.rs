@@ -1,6 +1,6 @@
-//! Connections, at most so many at once. Callers beyond that wait in the listener's backlog. When this process runs out of file
-//! descriptors, accepting pauses: tonic's own loop would spin. A peer that connects and does not begin to speak HTTP/2 loses its
-//! connection: keepalive would not notice it, for that begins with HTTP/2.
+//! Connections, at most so many at once. Callers beyond that wait in the listener's backlog. When this process runs out
+//! of file descriptors, accepting pauses: tonic's own loop would spin. A peer that connects and does not begin to speak
+//! HTTP/2 loses its connection: keepalive would not notice it, for that begins with HTTP/2.
 
 use std::io;
 use std::pin::Pin;

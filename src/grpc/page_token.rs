@@ -1,4 +1,5 @@
-//! Page tokens: where the page before ended, in a form that nobody is tempted to build by himself. Reading answers `None` to what no page gave.
+//! Page tokens: where the page before ended, in a form that nobody is tempted to build by himself. Reading answers
+//! `None` to what no page gave.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,8 +1,9 @@
 //! A stream that carries many calls, each answered when it is done.
 //!
-//! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no longer read from, nothing that was
-//! begun waits for him, and the server remembers as many answers for him as it does for a connection of single calls. Their number is bounded, and that
-//! of the sessions; their bytes are only by what an answer can have.
+//! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no
+//! longer read from, nothing that was begun waits for him, and the server remembers as many answers for him as it does
+//! for a connection of single calls. Their number is bounded, and that of the sessions; their bytes are only by what an
+//! answer can have.
 
 use std::error::Error;
 use std::future::ready;
@@ -44,7 +45,8 @@ struct End {
 }
 
 impl Sessions {
-    /// None yet. At `stop` their callers are told that the server is about to end; they are read from for `read_on` after it.
+    /// None yet. At `stop` their callers are told that the server is about to end; they are read from for `read_on`
+    /// after it.
     pub fn until(stop: CancellationToken, read_on: Duration) -> Self {
         Self { places: Arc::new(Semaphore::new(SESSIONS_MAX)), end: End { stop, read_on } }
     }
@@ -89,7 +91,8 @@ async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answer
     }
 }
 
-/// A request that could not be read. Nothing behind it is: tonic would read on from within it, and take its bytes for others.
+/// A request that could not be read. Nothing behind it is: tonic would read on from within it, and take its bytes for
+/// others.
 struct Unreadable {
     room: OwnedPermit<Answer>,
     failure: Status,
@@ -97,8 +100,8 @@ struct Unreadable {
     _unread: Streaming<v1::SessionRequest>,
 }
 
-/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of many codes, and a cause; that of a
-/// request that cannot be read has none.
+/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of
+/// many codes, and a cause; that of a request that cannot be read has none.
 fn is_heard(failure: &Status) -> bool {
     failure.source().is_none()
 }

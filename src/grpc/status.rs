@@ -1,7 +1,7 @@
 //! The error table of the protocol (`reservation_service.proto`), in one place.
 //!
-//! A caller gets a code, a reason that a program can branch on, details that name what is wrong, and a message which says what to
-//! do. Of causes he gets a neutral text; they travel as the status' source to `calls`, which logs them.
+//! A caller gets a code, a reason that a program can branch on, details that name what is wrong, and a message which
+//! says what to do. Of causes he gets a neutral text; they travel as the status' source to `calls`, which logs them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::service::{Cause, Error};
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "stockhold";
 
-/// Details travel in a header, base64 made; common clients refuse headers beyond 8 KiB. What one violation each of many lines needs
-/// is cut off here, and `violation_count` says how many there were.
+/// Details travel in a header, base64 made; common clients refuse headers beyond 8 KiB. What one violation each of many
+/// lines needs is cut off here, and `violation_count` says how many there were.
 const DETAILS_BYTES_MAX: usize = 3 * 1024;
 
 /// How many skus or fields the message names; the details name more.
@@ -212,8 +212,8 @@ fn malformed(message: String) -> Status {
     Answer::new(Code::InvalidArgument, "INVALID_FIELD", message).bad_request(vec![violation]).into()
 }
 
-/// Gives an error its request id, and the errors that tonic makes by itself the form of the table. Those are about the bytes of
-/// the request: what the handlers answer has a reason already.
+/// Gives an error its request id, and the errors that tonic makes by itself the form of the table. Those are about the
+/// bytes of the request: what the handlers answer has a reason already.
 pub(super) fn complete(status: &Status, request_id: &str) -> Status {
     let adopted = status.details().is_empty().then(|| match status.code() {
         Code::Unimplemented if status.message().is_empty() => unimplemented("there is no such method"),

@@ -1,14 +1,17 @@
-//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to the store, because calls are what costs.
+//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to
+//! the store, because calls are what costs.
 //!
-//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that has as many callers as commands fit
-//! goes at once, so that the store finds it when it has done the one before. A store applies the calls of a location in the order in which they come. So its
-//! commands are applied in the order in which they were asked for, unless a connection breaks or is down, the store has lost its functions, or it is full and some are asked
-//! for again. No promise rests on that order: it spares repeats.
+//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that
+//! has as many callers as commands fit goes at once, so that the store finds it when it has done the one before. A
+//! store applies the calls of a location in the order in which they come. So its commands are applied in the order in
+//! which they were asked for, unless a connection breaks or is down, the store has lost its functions, or it is full
+//! and some are asked for again. No promise rests on that order: it spares repeats.
 //!
 //! What callers may rely on, besides what [`Holds`] says of commands:
 //! - A caller who has gone (dropped the future) before his command was sent is skipped: it is never applied.
-//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome. What that means for each is the same as if
-//!   he had been alone: every command may be repeated. Only a store that is full refuses not all: what takes no memory is asked for again without the rest.
+//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome.
+//!   What that means for each is the same as if he had been alone: every command may be repeated. Only a store that is
+//!   full refuses not all: what takes no memory is asked for again without the rest.
 //! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
 
 use std::collections::{HashMap, VecDeque};
@@ -25,8 +28,8 @@ use crate::domain::Location;
 /// The most commands of a call: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
 const BATCH_COMMANDS_MAX: usize = 128;
 
-/// The most calls of a location at a time. The second is there when the store has done the first, which it would else wait for. It is sent only if it is a
-/// full one: many small calls cost more than the waiting.
+/// The most calls of a location at a time. The second is there when the store has done the first, which it would else
+/// wait for. It is sent only if it is a full one: many small calls cost more than the waiting.
 const CALLS_MAX: usize = 2;
 
 /// The most lines of a call, likewise; a command with more goes alone.
@@ -149,7 +152,8 @@ impl Calls {
         self.waiting.lock().get(&self.location).is_some_and(|queue| queue.callers.len() >= BATCH_COMMANDS_MAX)
     }
 
-    /// Those whose commands fit into one call, in order of arrival; none once nobody waits. Then, if it is the last, the location is left.
+    /// Those whose commands fit into one call, in order of arrival; none once nobody waits. Then, if it is the last,
+    /// the location is left.
     fn next_batch(&self, is_last: bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
         let callers = &mut waiting.get_mut(&self.location)?.callers;
@@ -184,7 +188,8 @@ impl Calls {
                 let answer = format!("{} replies to {} commands", replies.len(), commands.len());
                 callers.into_iter().for_each(|caller| tell(caller, Err(HoldsError::Corrupt(answer.clone()))));
             }
-            // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not help.
+            // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not
+            // help.
             Err(HoldsError::Full) if commands.iter().any(Command::takes_memory) => {
                 let mut spared = Vec::new();
                 for (command, caller) in commands.into_iter().zip(callers) {
@@ -207,7 +212,8 @@ impl Calls {
         }
     }
 
-    /// The store does not answer. Whoever waited for it as long would only wait again for as long: he is told at once, and what he asked for is never sent.
+    /// The store does not answer. Whoever waited for it as long would only wait again for as long: he is told at once,
+    /// and what he asked for is never sent.
     fn refuse_all(&self) {
         let waiting = self.waiting.lock().get_mut(&self.location).map(|queue| std::mem::take(&mut queue.callers));
         for caller in waiting.into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! Holds in this process: for one instance, and gone when it stops. It is also the executable specification of `redis/holds.lua`: what
-//! that library must do is what this file does, command by command.
+//! Holds in this process: for one instance, and gone when it stops. It is also the executable specification of
+//! `redis/holds.lua`: what that library must do is what this file does, command by command.
 
 mod location;
 mod scored;
@@ -54,7 +54,8 @@ impl EmbeddedHolds {
 #[async_trait]
 impl Holds for EmbeddedHolds {
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        // After a panic inside, those whose call it was hear of an unknown outcome, and reconcile finds what it left; what had ended in that call is not forgotten.
+        // After a panic inside, those whose call it was hear of an unknown outcome, and reconcile finds what it left;
+        // what had ended in that call is not forgotten.
         let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = locations.entry(location.clone()).or_default();
         let now_ms = (self.clock)();

@@ -1,6 +1,7 @@
 //! Holds in Redis 7 (or what speaks its protocol and runs its functions): shared by any number of instances.
 //!
-//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the calls, and what an error means.
+//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the calls, and what
+//! an error means.
 
 mod connection;
 mod keys;
@@ -102,7 +103,8 @@ impl RedisHolds {
             library: Library::new(),
             warnings,
         };
-        // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full already may have it from before.
+        // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full
+        // already may have it from before.
         match holds.load(holds.any_client()?).await.map_err(|error| error_of(&error)) {
             Ok(()) | Err(HoldsError::Full) => Ok(holds),
             Err(error) => Err(error),
@@ -120,7 +122,8 @@ impl RedisHolds {
         let _ = self.pool.quit().await;
     }
 
-    /// The connection of a location, so that its calls arrive in the order in which they are made; another one while it is down.
+    /// The connection of a location, so that its calls arrive in the order in which they are made; another one while it
+    /// is down.
     fn client(&self, location: &Location) -> Result<&Client, HoldsError> {
         let mut hasher = DefaultHasher::new();
         location.hash(&mut hasher);
@@ -139,7 +142,8 @@ impl RedisHolds {
         let (client, packed) = (self.client(location)?, request.packed());
         let called = || client.fcall(function, keys::of(&self.prefix, location), packed.clone());
         match self.silences.watch(client, called()).await {
-            // A new server, or one that has lost its functions. Others may be loading them too, which makes no difference.
+            // A new server, or one that has lost its functions. Others may be loading them too, which makes no
+            // difference.
             Err(error) if error.details().contains("Function not found") => {
                 self.load(client).await.map_err(|error| error_of(&error))?;
                 self.silences.watch(client, called()).await

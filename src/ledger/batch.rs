@@ -16,11 +16,12 @@ use super::queue::Request;
 use super::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::domain::Location;
 
-/// No try begins for an intent that has waited for longer. With the wait for a lock that the last try may run into, its caller
-/// has an answer after about ten seconds, however long somebody keeps a row locked.
+/// No try begins for an intent that has waited for longer. With the wait for a lock that the last try may run into, its
+/// caller has an answer after about ten seconds, however long somebody keeps a row locked.
 const TRY_WITHIN: Duration = Duration::from_secs(8);
 
-/// Several intents are repeated for this time only: after one lock wait it is better to halve them than to let all of them wait again.
+/// Several intents are repeated for this time only: after one lock wait it is better to halve them than to let all of
+/// them wait again.
 const REPEAT_SEVERAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a batch tells those who waited behind it: they would only find the same.
@@ -38,8 +39,8 @@ pub(super) struct Batches {
     pub(super) absence: Arc<Absence>,
 }
 
-/// Whether the database was away when it was last asked. Who asks it then waits for a connection, so only one at a time does, to see whether
-/// it is back; the others are told at once.
+/// Whether the database was away when it was last asked. Who asks it then waits for a connection, so only one at a time
+/// does, to see whether it is back; the others are told at once.
 pub(super) struct Absence {
     away: AtomicBool,
     probe: Arc<Semaphore>,

@@ -1,5 +1,5 @@
-//! What becomes of the stock when supply changes: pure. All items of a request or none; never blocked by a floor, for a count or a
-//! write-off states what is true.
+//! What becomes of the stock when supply changes: pure. All items of a request or none; never blocked by a floor, for a
+//! count or a write-off states what is true.
 
 use std::collections::BTreeMap;
 
@@ -42,8 +42,8 @@ impl Change<'_> {
         }
     }
 
-    /// Tells whether two requests ask for the same, in whatever order. An expected version is a condition and no part of it: whoever
-    /// reads again after a lost answer and repeats shall be told that it is done.
+    /// Tells whether two requests ask for the same, in whatever order. An expected version is a condition and no part
+    /// of it: whoever reads again after a lost answer and repeats shall be told that it is done.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let (head, mut items): (_, Vec<String>) = match self {
             Change::Set(targets) => {

@@ -1,10 +1,11 @@
 //! One transaction that settles many reservations of one location.
 //!
-//! It asks, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that everybody wants is locked
-//! meanwhile. Nothing is promised before its commit.
+//! It asks, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that
+//! everybody wants is locked meanwhile. Nothing is promised before its commit.
 //!
-//! Which of them are settled already is not asked at first: hardly ever is one, and the key of the settlements refuses a second one. Then all begins again, and is asked. So repeating
-//! it after a commit whose answer was lost finds its own settlements and answers them.
+//! Which of them are settled already is not asked at first: hardly ever is one, and the key of the settlements refuses
+//! a second one. Then all begins again, and is asked. So repeating it after a commit whose answer was lost finds its
+//! own settlements and answers them.
 
 use std::collections::BTreeSet;
 
@@ -41,8 +42,8 @@ async fn attempt(
     transaction.commit(writes(&decision)).await?;
     after_commit();
 
-    // Rows that are answered and were not locked, as those of a repeated confirm: read now, they are at least as new as the commit. The connection that this
-    // takes is the one which the transaction has just given back.
+    // Rows that are answered and were not locked, as those of a repeated confirm: read now, they are at least as new as
+    // the commit. The connection that this takes is the one which the transaction has just given back.
     let to_answer = intents.iter().zip(&decision.answers).flat_map(|((_, intent), answer)| skus_of(intent, answer));
     let not_locked: BTreeSet<_> = to_answer.filter(|sku| !decision.rows.contains_key(*sku)).cloned().collect();
     if !not_locked.is_empty() {

@@ -1,7 +1,8 @@
 //! What the ledger asks of a database: the seam below which SQL is known.
 //!
-//! `sql` keeps this contract over MySQL and SQLite; the simulation of `tests/it` keeps it in memory, so that what stands above can be run against a database that
-//! fails wherever it can, in any order, again and again. `tests/it/ledger_contract.rs` runs against all of them.
+//! `sql` keeps this contract over MySQL and SQLite; the simulation of `tests/it` keeps it in memory, so that what
+//! stands above can be run against a database that fails wherever it can, in any order, again and again.
+//! `tests/it/ledger_contract.rs` runs against all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -17,8 +18,8 @@ use crate::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRo
 /// The tables. Whatever is read outside of a transaction was committed before.
 #[async_trait]
 pub trait Database: Send + Sync + 'static {
-    /// Begins a transaction that will write, and answers what it must know to decide. All of it is asked at once: while a transaction has locks, each way to
-    /// the database and back is time that others wait.
+    /// Begins a transaction that will write, and answers what it must know to decide. All of it is asked at once: while
+    /// a transaction has locks, each way to the database and back is time that others wait.
     ///
     /// It may fail as a [`Failure`] says; then nothing was begun.
     async fn begin(&self, location: &Location, ask: Ask<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError>;
@@ -85,11 +86,12 @@ pub struct Ask<'a> {
     pub change: Option<&'a RequestId>,
 }
 
-/// What the database says to an [`Ask`]. The rows are locked first; all else is read behind the locks, as it is committed then.
+/// What the database says to an [`Ask`]. The rows are locked first; all else is read behind the locks, as it is
+/// committed then.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The database's clock, in microseconds since 1970. As it is read behind the locks, a version is never much older than its commit, on which the
-    /// sync task's overlap rests.
+    /// The database's clock, in microseconds since 1970. As it is read behind the locks, a version is never much older
+    /// than its commit, on which the sync task's overlap rests.
     pub now_micros: i64,
     /// The rows, those that exist; nobody else changes them until the transaction ends.
     pub rows: BTreeMap<Sku, StockRow>,
@@ -99,18 +101,20 @@ pub struct Facts {
     pub change_made: Option<String>,
 }
 
-/// A transaction that was begun: one location's. Dropping it rolls it back, though not at once; so does the end of the connection.
+/// A transaction that was begun: one location's. Dropping it rolls it back, though not at once; so does the end of the
+/// connection.
 #[async_trait]
 pub trait Transaction: Send {
-    /// Writes all of this and makes it durable and visible, or nothing. After an error, which is one as a [`Failure`] says, it may be either.
+    /// Writes all of this and makes it durable and visible, or nothing. After an error, which is one as a [`Failure`]
+    /// says, it may be either.
     async fn commit(self: Box<Self>, writes: Writes<'_>) -> Result<(), LedgerError>;
 }
 
 /// What a transaction writes; nothing is fine too. What is inserted and exists already is a [`Failure::Duplicate`].
 #[derive(Clone, Debug, Default)]
 pub struct Writes<'a> {
-    /// Inserted, with a deduction for each of their lines that has the version of its row in `changed_rows`. In order of their ids: two instances that
-    /// settle the same ones must meet at the first of them, not crosswise.
+    /// Inserted, with a deduction for each of their lines that has the version of its row in `changed_rows`. In order
+    /// of their ids: two instances that settle the same ones must meet at the first of them, not crosswise.
     pub settlements: BTreeMap<&'a ReservationId, &'a Settlement>,
     /// Inserted.
     pub new_rows: BTreeMap<&'a Sku, &'a StockRow>,

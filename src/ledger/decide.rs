@@ -25,8 +25,8 @@ pub(super) struct Answer {
     pub(super) is_new: bool,
 }
 
-/// Decides in order of arrival. Whatever is settled, by the facts or in this batch, stands. The rows of the facts cover all lines to confirm, unless there is no
-/// such row.
+/// Decides in order of arrival. Whatever is settled, by the facts or in this batch, stands. The rows of the facts cover
+/// all lines to confirm, unless there is no such row.
 pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
     let Facts { now_micros, rows, settled, .. } = facts;
     let mut decision = Decision { rows, ..Decision::default() };

@@ -1,7 +1,8 @@
 //! How many batches of one queue run at the same time, and who gives way.
 //!
-//! A batch whose rows somebody keeps locked waits for them again and again, and holds a connection meanwhile. So a try that waited in vain costs its batch the lane: for
-//! the next one it is in line with its like, who may not fill all lanes. One is always left to those who have not been kept waiting.
+//! A batch whose rows somebody keeps locked waits for them again and again, and holds a connection meanwhile. So a try
+//! that waited in vain costs its batch the lane: for the next one it is in line with its like, who may not fill all
+//! lanes. One is always left to those who have not been kept waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// A try that failed later has waited for somebody: it is a fraction of a lock wait, and many times what a deadlock or a duplicate takes to be found.
+/// A try that failed later has waited for somebody: it is a fraction of a lock wait, and many times what a deadlock or
+/// a duplicate takes to be found.
 const QUICK_MAX: Duration = Duration::from_millis(200);
 
 /// The lanes of one queue. A clone is another handle to the same ones.

@@ -1,7 +1,8 @@
 //! Group commit: intents of one location that wait at the same time share a transaction.
 //!
-//! While one batch of a location commits, its next one gathers; no timer, so a lone intent never waits. Two batches of one location would only
-//! wait for each other's locks, so they run one after the other; batches of different locations run at the same time, in turn, as many as there are lanes.
+//! While one batch of a location commits, its next one gathers; no timer, so a lone intent never waits. Two batches of
+//! one location would only wait for each other's locks, so they run one after the other; batches of different locations
+//! run at the same time, in turn, as many as there are lanes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,8 +20,8 @@ use super::lanes::{Lane, Lanes};
 use super::{Intent, LedgerError, Verdict};
 use crate::domain::{Lines, Location, ReservationId};
 
-/// The most lines of a batch, where an intent without lines counts as one: what one transaction writes within a fraction of its time, and what fits into one
-/// packet many times over.
+/// The most lines of a batch, where an intent without lines counts as one: what one transaction writes within a
+/// fraction of its time, and what fits into one packet many times over.
 const BATCH_LINES_MAX: usize = 1000;
 
 /// One intent in a queue.
@@ -36,7 +37,8 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn answer(self, answer: Result<Verdict, LedgerError>) {
-        // Whoever has the answer may rely on the place being free, and on being the next to ask a database that is away.
+        // Whoever has the answer may rely on the place being free, and on being the next to ask a database that is
+        // away.
         drop((self.slot, self.probe));
         // A caller who has gone needs no answer.
         let _ = self.answer.send(answer);

@@ -1,4 +1,5 @@
-//! When a transaction is begun again. Repeating is safe: a key is in the way of what a lost commit may have done, and then that is read.
+//! When a transaction is begun again. Repeating is safe: a key is in the way of what a lost commit may have done, and
+//! then that is read.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use super::database::{DatabaseError, Failure};
 /// Deadlocks are over within milliseconds, so a handful of tries is plenty.
 const TRIES_MAX: u32 = 6;
 
-/// For how long a try may be followed by another. It leaves room for a second one after a lock wait that ran into its timeout.
+/// For how long a try may be followed by another. It leaves room for a second one after a lock wait that ran into its
+/// timeout.
 pub(super) const REPEAT_WITHIN: Duration = Duration::from_secs(4);
 
 /// A try that takes longer has lost its server, or asks too much of it: a lock wait ends long before.
@@ -19,7 +21,8 @@ const TRY_MAX: Duration = Duration::from_secs(5);
 /// The longest pause before the second try; it doubles with each.
 const PAUSE_MS: u64 = 10;
 
-/// Runs `work` until it succeeds or fails for a reason that repeating cannot help. No try but the first begins after `until`.
+/// Runs `work` until it succeeds or fails for a reason that repeating cannot help. No try but the first begins after
+/// `until`.
 pub(super) async fn repeat<T, F>(until: Instant, mut work: impl FnMut() -> F) -> Result<T, LedgerError>
 where
     F: Future<Output = Result<T, LedgerError>>,

@@ -22,8 +22,8 @@ pub(super) async fn apply(
             return Ok(Err(refusal));
         }
     };
-    // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for its movement
-    // would be wrong.
+    // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for
+    // its movement would be wrong.
     let (changed_rows, new_rows) =
         moved.iter().map(|moved| (&moved.sku, &moved.row)).partition(|(sku, _)| facts.rows.contains_key(*sku));
     let change = ChangeMade { request_id, fingerprint: &fingerprint, reason: change.reason(), moved: &moved };
@@ -31,8 +31,9 @@ pub(super) async fn apply(
     Ok(Ok(()))
 }
 
-/// What is to be moved; nothing if that was done already. This was looked at behind the locks, so that of two equal requests the second sees the first. If there
-/// was nothing to lock, they collide at the key of their first movement, and the second is repeated.
+/// What is to be moved; nothing if that was done already. This was looked at behind the locks, so that of two equal
+/// requests the second sees the first. If there was nothing to lock, they collide at the key of their first movement,
+/// and the second is repeated.
 fn decide(
     change: &Change<'_>,
     facts: &Facts,

@@ -1,5 +1,6 @@
-//! Cancel: what is held is free at once, and from then on recovery completes the cancel if this call does not; then the settlement; then the answer. Where a
-//! confirm has begun the ledger decides which of the two came first, so the settlement comes first.
+//! Cancel: what is held is free at once, and from then on recovery completes the cancel if this call does not; then the
+//! settlement; then the answer. Where a confirm has begun the ledger decides which of the two came first, so the
+//! settlement comes first.
 
 use fail::fail_point;
 
@@ -12,7 +13,8 @@ impl Service {
     /// Gives the stock back for good. An id never seen is remembered as cancelled.
     ///
     /// # Errors
-    /// Refused: `Confirmed`. `OutcomeUnknown`: repeat to be sure; what was not confirming is free, and its cancel will be settled.
+    /// Refused: `Confirmed`. `OutcomeUnknown`: repeat to be sure; what was not confirming is free, and its cancel will
+    /// be settled.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
         let place = self.ledger.place(location)?;
         let reservation = match self.apply(location, Command::Cancel { id: id.clone() }).await? {
@@ -29,7 +31,8 @@ impl Service {
         }
     }
 
-    /// Settles a reservation as cancelled, unless it is settled already, tells the holds' store what stands, and answers it.
+    /// Settles a reservation as cancelled, unless it is settled already, tells the holds' store what stands, and
+    /// answers it.
     pub(super) async fn settle_cancel(
         &self,
         place: Place,

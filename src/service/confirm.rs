@@ -1,7 +1,9 @@
-//! Confirm: (a) `begin` in the holds' store, (b) the group commit, (c) the answer, and without keeping the caller waiting (d) `settle` in the holds' store.
+//! Confirm: (a) `begin` in the holds' store, (b) the group commit, (c) the answer, and without keeping the caller
+//! waiting (d) `settle` in the holds' store.
 //!
-//! Once `begin` succeeded the confirm rolls forward, here or in `recover`; nothing rolls it back but a Cancel that is settled first. Before
-//! any refusal is answered the settlement is read: the ledger's word stands, whatever the holds' store forgot.
+//! Once `begin` succeeded the confirm rolls forward, here or in `recover`; nothing rolls it back but a Cancel that is
+//! settled first. Before any refusal is answered the settlement is read: the ledger's word stands, whatever the holds'
+//! store forgot.
 
 use std::sync::Arc;
 
@@ -17,8 +19,8 @@ impl Service {
     /// Makes the deduction of a reservation, or of a part of it, permanent.
     ///
     /// # Errors
-    /// Refused: `ReservationNotFound`, `ConfirmMismatch`, or how the reservation ended; with `Reacquire` also `UnknownSkus` and `RetiredSkus`.
-    /// `OutcomeUnknown`: it may still be confirmed, repeat.
+    /// Refused: `ReservationNotFound`, `ConfirmMismatch`, or how the reservation ended; with `Reacquire` also
+    /// `UnknownSkus` and `RetiredSkus`. `OutcomeUnknown`: it may still be confirmed, repeat.
     pub async fn confirm(
         self: &Arc<Self>,
         location: &Location,
@@ -76,8 +78,8 @@ impl Service {
         Ok(Committed { wanted: confirmed, create_ms: begun.create_ms, expire_ms: begun.expire_ms, verdict })
     }
 
-    /// Ends a reservation whose stock could not be taken again, and answers what stands. It is settled before it is answered: otherwise a stray
-    /// duplicate of the request could deduct later what the caller was told is gone.
+    /// Ends a reservation whose stock could not be taken again, and answers what stands. It is settled before it is
+    /// answered: otherwise a stray duplicate of the request could deduct later what the caller was told is gone.
     async fn reject(
         &self,
         place: Place,

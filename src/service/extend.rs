@@ -1,4 +1,5 @@
-//! Extend: one command. The deadline is absolute and never moves earlier, so repeats and reordered requests are harmless.
+//! Extend: one command. The deadline is absolute and never moves earlier, so repeats and reordered requests are
+//! harmless.
 
 use super::final_word::ended;
 use super::{Error, LatePolicy, Service, refused};
@@ -9,8 +10,8 @@ impl Service {
     /// Moves the deadline of a reservation to `expire_ms` (Unix milliseconds) if that is later.
     ///
     /// # Errors
-    /// Refused: `InvalidFields` (beyond the longest lifetime), `ReservationNotFound`, or how the reservation ended; with `Reacquire` also
-    /// `InsufficientStock`, `UnknownSkus` and `RetiredSkus`, none of them final.
+    /// Refused: `InvalidFields` (beyond the longest lifetime), `ReservationNotFound`, or how the reservation ended;
+    /// with `Reacquire` also `InsufficientStock`, `UnknownSkus` and `RetiredSkus`, none of them final.
     pub async fn extend(
         &self,
         location: &Location,
@@ -19,7 +20,8 @@ impl Service {
         late: LatePolicy,
     ) -> Result<Reservation, Error> {
         let reservation = self.extend_or_revive(location, &id, expire_ms, false).await?;
-        // What the ledger ended while the holds' store could not be told must not come back to life, so it is asked first.
+        // What the ledger ended while the holds' store could not be told must not come back to life, so it is asked
+        // first.
         let reservation = match late {
             LatePolicy::Reacquire if reservation.state == State::Expired => {
                 self.extend_or_revive(location, &id, expire_ms, true).await?

@@ -10,7 +10,8 @@ use super::{Error, Service, unexpected};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, Settlement, State};
 use crate::holds::{Command, Reply, Rows};
 
-/// How often rows are added for a hold whose lines the settlement does not name. Once is enough unless the reservation changes meanwhile.
+/// How often rows are added for a hold whose lines the settlement does not name. Once is enough unless the reservation
+/// changes meanwhile.
 const ROUNDS_MAX: usize = 5;
 
 impl Service {
@@ -32,8 +33,8 @@ impl Service {
         Err(Error::broken("the holds' store keeps asking for rows"))
     }
 
-    /// Tells the holds' store the final word without keeping anybody waiting: until it is told, the hold still counts. It is asked for before this returns, so
-    /// that it comes before whatever is asked for later.
+    /// Tells the holds' store the final word without keeping anybody waiting: until it is told, the hold still counts.
+    /// It is asked for before this returns, so that it comes before whatever is asked for later.
     pub(super) fn settle_soon(self: &Arc<Self>, location: &Location, settlement: Settlement, rows: Rows) {
         let (service, location) = (Arc::clone(self), location.clone());
         let mut telling = Box::pin(async move {
@@ -83,14 +84,15 @@ impl Service {
         self.settle(location, settlement, rows).await
     }
 
-    /// A reservation as both stores know it. What a caller is told of an end must stay true, and the holds' store may have forgotten: only what it
-    /// has from the ledger, and what is plainly live, is told without asking the ledger.
+    /// A reservation as both stores know it. What a caller is told of an end must stay true, and the holds' store may
+    /// have forgotten: only what it has from the ledger, and what is plainly live, is told without asking the ledger.
     pub(super) async fn known(&self, location: &Location, reservation: Reservation) -> Result<Reservation, Error> {
         match reservation.state {
             State::Held | State::Confirmed | State::Rejected => Ok(reservation),
             // What follows is rare, and would make the future of every call a large one.
             State::Expired => Ok(Box::pin(self.final_word(location, &reservation.id)).await?.unwrap_or(reservation)),
-            // A cancel whose settlement is still on its way could be forgotten, so it is settled before anybody is told.
+            // A cancel whose settlement is still on its way could be forgotten, so it is settled before anybody is
+            // told.
             State::Cancelled => match Box::pin(self.final_word(location, &reservation.id)).await? {
                 Some(word) => Ok(word),
                 None => Box::pin(self.settle_cancel(self.ledger.place(location)?, location, reservation.id)).await,

@@ -10,8 +10,8 @@ const ENTRIES_MAX: usize = 1000;
 /// How many of them are read at a time.
 const READ_MAX: usize = 100;
 
-/// A page with so many lines is answered, full or not: clients refuse messages of more than 4 MiB. One more read of 100 reservations
-/// with 100 lines each stays below that.
+/// A page with so many lines is answered, full or not: clients refuse messages of more than 4 MiB. One more read of 100
+/// reservations with 100 lines each stays below that.
 const LINES_MAX: usize = 10_000;
 
 impl Service {

@@ -1,5 +1,5 @@
-//! Reconcile: compares everything that can be compared in a location, repairs the holds' store, and reports. Safe under traffic: what is repaired is
-//! replaced only if it is still what was judged.
+//! Reconcile: compares everything that can be compared in a location, repairs the holds' store, and reports. Safe under
+//! traffic: what is repaired is replaced only if it is still what was judged.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -58,8 +58,8 @@ pub enum FindingKind {
 }
 
 impl Service {
-    /// Compares registers with rows, held counters with live holds, live holds with settlements, and the ledger's books with each other.
-    /// Repairs all but the books, unless `validate_only`.
+    /// Compares registers with rows, held counters with live holds, live holds with settlements, and the ledger's books
+    /// with each other. Repairs all but the books, unless `validate_only`.
     pub async fn reconcile(&self, location: &Location, validate_only: bool) -> Result<ReconcileReport, Error> {
         let mut run = Run { service: self, location, repair: !validate_only, report: ReconcileReport::default() };
         match run.compare_all().await {
@@ -108,7 +108,8 @@ impl Run<'_> {
         }
     }
 
-    /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was rewound.
+    /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was
+    /// rewound.
     async fn compare_live_holds(&mut self) -> Result<(), Error> {
         let (mut page, mut after) = self.live(None).await?;
         loop {
@@ -205,7 +206,8 @@ impl Run<'_> {
         Ok(before.into_iter().map(|(_, held)| held).collect())
     }
 
-    /// The counters were read before the holds are summed: one that did not change since is judged by a sum that is true.
+    /// The counters were read before the holds are summed: one that did not change since is judged by a sum that is
+    /// true.
     async fn compare_held(&mut self, counters: BTreeMap<Sku, Held>) -> Result<(), Error> {
         let (mut sums, mut seen) = (BTreeMap::<Sku, i64>::new(), HashSet::new());
         let (mut page, mut after) = self.live(None).await?;

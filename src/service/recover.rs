@@ -1,4 +1,5 @@
-//! Recovery and sweeping: what a crash, an unknown outcome or the time left behind, one location at a time. Safe on every instance at once.
+//! Recovery and sweeping: what a crash, an unknown outcome or the time left behind, one location at a time. Safe on
+//! every instance at once.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub struct Recovered {
 }
 
 impl Service {
-    /// Finishes reservations that nobody touched for `grace` although their settlement may be missing: rolls confirms forward, settles cancels.
+    /// Finishes reservations that nobody touched for `grace` although their settlement may be missing: rolls confirms
+    /// forward, settles cancels.
     pub async fn recover(&self, location: &Location, grace: Duration) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for _ in 0..CLAIMS_MAX {
@@ -73,8 +75,9 @@ impl Service {
         }
     }
 
-    /// Reclaims overdue holds, many but not without end; answers how many. It takes the store a fraction of the time, so that whoever reserves meanwhile hardly
-    /// notices: nobody waits for it, for a Reserve that is short reclaims by itself.
+    /// Reclaims overdue holds, many but not without end; answers how many. It takes the store a fraction of the time,
+    /// so that whoever reserves meanwhile hardly notices: nobody waits for it, for a Reserve that is short reclaims by
+    /// itself.
     pub async fn sweep(&self, location: &Location) -> Result<usize, Error> {
         let mut swept = 0;
         for _ in 0..SWEEPS_MAX {

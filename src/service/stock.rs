@@ -23,7 +23,8 @@ impl Service {
     /// Adds units to all skus or none, and answers how they stand. `reason` goes to the books.
     ///
     /// # Errors
-    /// Refused: `RequestIdReused`, `UnknownSkus`, `InvalidFields` (out of bounds). `OutcomeUnknown`: it may have been done; repeat.
+    /// Refused: `RequestIdReused`, `UnknownSkus`, `InvalidFields` (out of bounds). `OutcomeUnknown`: it may have been
+    /// done; repeat.
     pub async fn adjust_stock(
         &self,
         location: &Location,
@@ -46,7 +47,8 @@ impl Service {
             self.apply(location, Command::Push { rows }).await?;
             self.get_stock(location, skus).await
         };
-        // The change is durable; what failed is only to tell it. The sync task pushes the rows, and a repeat answers in full.
+        // The change is durable; what failed is only to tell it. The sync task pushes the rows, and a repeat answers in
+        // full.
         pushed.await.map_err(Error::once_begun)
     }
 

@@ -1,5 +1,5 @@
-//! Sync: pushes rows that changed, so that a register which missed its push (a crash between commit and push, a Redis that lost
-//! seconds) is right again within one period.
+//! Sync: pushes rows that changed, so that a register which missed its push (a crash between commit and push, a Redis
+//! that lost seconds) is right again within one period.
 //!
 //! How far it came is kept in the holds' store itself, so that it is lost, or rewound, together with the registers.
 
@@ -7,8 +7,8 @@ use super::{Error, Service, unexpected};
 use crate::domain::Location;
 use crate::holds::{Command, Reply};
 
-/// Rows that changed so long before the last mark are pushed again. Longer than the longest transaction: a row gets its version before
-/// its commit makes it visible. In microseconds, as versions are.
+/// Rows that changed so long before the last mark are pushed again. Longer than the longest transaction: a row gets its
+/// version before its commit makes it visible. In microseconds, as versions are.
 const OVERLAP_MICROS: i64 = 30_000_000;
 
 /// How many rows are read and pushed at a time.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may use, besides itself.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("holds", &["domain"]),
     ("ledger", &["domain"]),
@@ -13,10 +13,11 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("tasks", &["domain", "service"]),
     ("telemetry", &[]),
     ("signals", &[]),
+    ("version", &[]),
     ("grpc", &["domain", "holds", "ledger", "service", "telemetry"]),
     ("config", &["grpc", "holds", "ledger", "service", "tasks", "telemetry"]),
-    ("app", &["config", "grpc", "holds", "ledger", "service", "tasks", "telemetry"]),
-    ("cli", &["config", "grpc"]),
+    ("app", &["config", "grpc", "holds", "ledger", "service", "tasks", "telemetry", "version"]),
+    ("cli", &["config", "grpc", "version"]),
     ("run", &["app", "cli", "config", "signals", "telemetry"]),
 ];
 

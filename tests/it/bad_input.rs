@@ -1,9 +1,9 @@
-//! No request, however malformed, panics, answers `INTERNAL`, breaks the connection, or changes a store without being answered OK: thousands
-//! of them, over one connection to a service in this process, over the embedded stores and over real servers. After each of them the stores
-//! are read past the service and compared with what they were.
+//! No request, however malformed, panics, answers `INTERNAL`, breaks the connection, or changes a store without being
+//! answered OK: thousands of them, over one connection to a service in this process, over the embedded stores and over
+//! real servers. After each of them the stores are read past the service and compared with what they were.
 //!
-//! The requests follow from a seed: `BAD_INPUT_SEED` chooses another one, `BAD_INPUT_CASES` how many there are. A request that fails is made
-//! as small as it can be, and printed.
+//! The requests follow from a seed: `BAD_INPUT_SEED` chooses another one, `BAD_INPUT_CASES` how many there are. A
+//! request that fails is made as small as it can be, and printed.
 
 mod requests;
 mod stores;
@@ -38,7 +38,8 @@ use crate::support::service::LocalService;
 /// Far more than any step here takes.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// Every error that a caller can bring about alone. That a store is away or the load too high is not in his hands, and `INTERNAL` never is.
+/// Every error that a caller can bring about alone. That a store is away or the load too high is not in his hands, and
+/// `INTERNAL` never is.
 const REFUSALS: [(Code, &str); 15] = [
     (Code::InvalidArgument, "INVALID_FIELD"),
     (Code::FailedPrecondition, "INSUFFICIENT_STOCK"),
@@ -137,7 +138,8 @@ impl Site {
                     // What was begun runs on.
                     timeout(BOUND, self.calls.finish()).await.expect("it ends");
                 }
-                // A late Confirm that finds the stock gone ends the reservation, and a session does what came before the bytes that it refuses.
+                // A late Confirm that finds the stock gone ends the reservation, and a session does what came before
+                // the bytes that it refuses.
                 let may_change = code == Code::DeadlineExceeded
                     || reason == "RESERVATION_REJECTED"
                     || case.rpc() == "ReservationService/Session" && case.is_followed();

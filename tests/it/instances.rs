@@ -1,4 +1,5 @@
-//! Two instances over one Redis and one MySQL, as processes: nothing is oversold between them, and one finishes what a crash of the other left.
+//! Two instances over one Redis and one MySQL, as processes: nothing is oversold between them, and one finishes what a
+//! crash of the other left.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What every database under the ledger promises. Each case runs as `sqlite::case` and as `mysql::case`, most also as `memory::case`, and ends with its books balanced.
+//! What every database under the ledger promises. Each case runs as `sqlite::case` and as `mysql::case`, most also as
+//! `memory::case`, and ends with its books balanced.
 
 use std::future::Future;
 use std::time::Duration;

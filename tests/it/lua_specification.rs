@@ -1,13 +1,15 @@
-//! The Lua library against its specification: the same commands, drawn at random, for Redis and for the twin (`holds::embedded`). After every
-//! step both have given equal replies and have an equal state.
+//! The Lua library against its specification: the same commands, drawn at random, for Redis and for the twin
+//! (`holds::embedded`). After every step both have given equal replies and have an equal state.
 //!
-//! Compared are, by reading Redis past the service: every register, every held counter with its changes, every record with all its fields, both
-//! indexes with their scores, what waits to be forgotten, the sync mark, and that there is no other key. Time is passed in. That a location which never
-//! held anything is forgotten as a whole is left to Redis, which runs on real time: the retention time is much longer than a case takes.
+//! Compared are, by reading Redis past the service: every register, every held counter with its changes, every record
+//! with all its fields, both indexes with their scores, what waits to be forgotten, the sync mark, and that there is no
+//! other key. Time is passed in. That a location which never held anything is forgotten as a whole is left to Redis,
+//! which runs on real time: the retention time is much longer than a case takes.
 //!
 //! The order and the paging of `Reply::Skus` are Redis' own: it is compared as a set, at the end of each case.
 //!
-//! `PROPTEST_CASES` makes the run longer, `PROPTEST_RNG_SEED` repeats one. A failing case is made as small as possible and then printed as commands.
+//! `PROPTEST_CASES` makes the run longer, `PROPTEST_RNG_SEED` repeats one. A failing case is made as small as possible
+//! and then printed as commands.
 
 mod steps;
 mod stores;

@@ -1,5 +1,5 @@
-//! Tests against real stores and running servers, one binary for all. `tests/run` starts the servers and says where they are; a test that needs
-//! one fails when it is not told, so that none is skipped silently.
+//! Tests against real stores and running servers, one binary for all. `tests/run` starts the servers and says where
+//! they are; a test that needs one fails when it is not told, so that none is skipped silently.
 
 // The lint configuration lets tests do this; their helpers are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -9,6 +9,7 @@ mod bad_input;
 mod batched_holds;
 mod clients;
 mod command_line;
+mod docs;
 mod holds_contract;
 mod instances;
 mod ledger_contract;
@@ -16,7 +17,6 @@ mod lua_specification;
 mod many;
 mod process;
 mod protocol;
-mod readme;
 mod redis_holds;
 mod rpc;
 mod serving;

@@ -494,7 +494,8 @@ async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
     let waits = v1::SessionRequest { id: 1, request: Some(Asked::Confirm(confirm("1"))) };
     send(&mut requests, &waits.encode_to_vec());
     send(&mut requests, &[0xff; 9]);
-    // So many small frames that nobody reads would be the end of the connection, if it could not be told how much of them it is to take.
+    // So many small frames that nobody reads would be the end of the connection, if it could not be told how much of
+    // them it is to take.
     for id in 2..5000 {
         let unread = v1::SessionRequest { id, request: Some(Asked::GetReservation(get("1"))) };
         send(&mut requests, &unread.encode_to_vec());

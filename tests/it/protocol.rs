@@ -1,5 +1,5 @@
-//! The protocol between the two stores (confirm, cancel, late confirms, what crashes and lost stores leave behind), over the embedded pair
-//! and over real servers.
+//! The protocol between the two stores (confirm, cancel, late confirms, what crashes and lost stores leave behind),
+//! over the embedded pair and over real servers.
 
 use std::sync::Arc;
 
@@ -186,7 +186,8 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.ends_in_order().await;
 }
 
-/// A cancel that crashed before its settlement may yet be forgotten by a Redis that is rewound. Whoever is told of it must be told the truth.
+/// A cancel that crashed before its settlement may yet be forgotten by a Redis that is rewound. Whoever is told of it
+/// must be told the truth.
 async fn nobody_is_told_of_a_cancel_before_it_is_settled(it: LocalService) {
     it.set("a", 10).await;
     for name in ["get", "confirm", "reserve", "extend"] {

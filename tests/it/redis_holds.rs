@@ -1,4 +1,5 @@
-//! What only the Redis store can show: settings that break a promise, full memory, a server that loses its functions or goes away.
+//! What only the Redis store can show: settings that break a promise, full memory, a server that loses its functions or
+//! goes away.
 
 use std::time::Duration;
 

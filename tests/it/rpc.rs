@@ -1,4 +1,5 @@
-//! The RPC surface over a real socket and real servers: every row of the error table, malformed input, deadlines, callers who hang up.
+//! The RPC surface over a real socket and real servers: every row of the error table, malformed input, deadlines,
+//! callers who hang up.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
-//! Thousands of seeded worlds: the service as it is (use cases, group commit, recovery, sync, sweep, reconcile), two or three instances over the specification of the holds' store and a
-//! database in memory, on one thread and under paused time, while everything fails that can. An auditor judges every answer; the invariants are checked after every step of the holds' store, and
-//! all of them when it is quiet.
+//! Thousands of seeded worlds: the service as it is (use cases, group commit, recovery, sync, sweep, reconcile), two or
+//! three instances over the specification of the holds' store and a database in memory, on one thread and under paused
+//! time, while everything fails that can. An auditor judges every answer; the invariants are checked after every step
+//! of the holds' store, and all of them when it is quiet.
 //!
 //! ```text
 //! cargo test --profile proof simulation                         a few hundred seeds
@@ -8,7 +9,8 @@
 //! SIM_SEED=4711 cargo test --profile proof simulation -- --nocapture   this one, event by event
 //! ```
 //!
-//! A schedule that found something becomes a test of its own, beside those of what was wrong: a seed means another schedule as soon as anything here draws once more.
+//! A schedule that found something becomes a test of its own, beside those of what was wrong: a seed means another
+//! schedule as soon as anything here draws once more.
 
 mod auditor;
 mod cluster;
@@ -64,7 +66,8 @@ const HAPPENS: [&str; 22] = [
     "went on without the ledger",
 ];
 
-/// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of vanished instances, recovery, sync.
+/// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of
+/// vanished instances, recovery, sync.
 const UNTIL_QUIET: Duration = Duration::from_secs(60);
 
 /// Longer than any hold lasts.

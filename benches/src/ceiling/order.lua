@@ -1,5 +1,6 @@
--- The least work that many orders of one sku are for Redis: reserve, begin and settle, each for all of them at once, as three calls would do it.
--- KEYS: stock, held, deadlines, unsettled. ARGV: the sku, then ids. Answers how many were sold.
+-- The least work that many orders of one sku are for Redis: reserve, begin and settle, each for all of them at once, as
+-- three calls would do it. KEYS: stock, held, deadlines, unsettled. ARGV: the sku, then ids. Answers how many were
+-- sold.
 local time = redis.call('TIME')
 local create = time[1] .. '000'
 local expire = (time[1] + 600) .. '000'

@@ -1,4 +1,5 @@
-//! Redis alone: scripts that do no more than an order needs, for many orders a call; and the round trip of a caller who is alone.
+//! Redis alone: scripts that do no more than an order needs, for many orders a call; and the round trip of a caller who
+//! is alone.
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,5 @@
--- The cheapest that holding units of one sku for many orders can be: each id is looked for, and leaves a record and a deadline.
--- KEYS: stock, held, deadlines, unsettled. ARGV: the sku, then ids. Answers how many were held.
+-- The cheapest that holding units of one sku for many orders can be: each id is looked for, and leaves a record and a
+-- deadline. KEYS: stock, held, deadlines, unsettled. ARGV: the sku, then ids. Answers how many were held.
 local time = redis.call('TIME')
 local create = time[1] .. '000'
 local expire = (time[1] + 600) .. '000'

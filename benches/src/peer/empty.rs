@@ -1,4 +1,5 @@
-//! A Reserve that does nothing and answers nothing, on the same server: the ceiling of whatever is asked one call at a time.
+//! A Reserve that does nothing and answers nothing, on the same server: the ceiling of whatever is asked one call at a
+//! time.
 
 use stockhold::grpc::v1;
 use tonic::Status;

@@ -1,6 +1,7 @@
 //! The naive peer: everything is in MySQL, and every call is one transaction.
 //!
-//! Stock is taken by `UPDATE ... WHERE on_hand - held >= ?`, the last statement before COMMIT, so that the row of a hot sku is locked for as short as this design allows.
+//! Stock is taken by `UPDATE ... WHERE on_hand - held >= ?`, the last statement before COMMIT, so that the row of a hot
+//! sku is locked for as short as this design allows.
 
 use std::error::Error;
 

@@ -1,6 +1,8 @@
-//! The usual flash-sale peer: Reserve is one script in Redis, one call each; Confirm is one MySQL transaction an order, then the reservation is dropped in Redis.
+//! The usual flash-sale peer: Reserve is one script in Redis, one call each; Confirm is one MySQL transaction an order,
+//! then the reservation is dropped in Redis.
 //!
-//! Redis has a counter of available units of its own, as such designs do: this one drifts where the service does not, for no crash is healed.
+//! Redis has a counter of available units of its own, as such designs do: this one drifts where the service does not,
+//! for no crash is healed.
 
 use std::error::Error;
 
@@ -18,7 +20,8 @@ use super::{Peer, broken, reservation, short, ttl_ms};
 /// As many as the service has by default.
 const REDIS_CONNECTIONS: usize = 2;
 
-/// KEYS: the reservation, then the counter of each line. ARGV: lines as they are kept, ttl in ms, then the units of each line. Answers 0, or which line is short.
+/// KEYS: the reservation, then the counter of each line. ARGV: lines as they are kept, ttl in ms, then the units of
+/// each line. Answers 0, or which line is short.
 const RESERVE: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for i = 2, #KEYS do

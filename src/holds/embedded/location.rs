@@ -1,7 +1,7 @@
 //! The transitions, over the holds of one location. Pure but for the state it owns: the time is an argument.
 //!
-//! Each transition has one shape: expire the addressed reservation if it is overdue; the same request again?; every refusal, in the order
-//! that `Command` documents; then the changes, which cannot fail.
+//! Each transition has one shape: expire the addressed reservation if it is overdue; the same request again?; every
+//! refusal, in the order that `Command` documents; then the changes, which cannot fail.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -26,7 +26,8 @@ pub struct LocationHolds {
     pub deadlines: Scored,
     /// Those whose settlement may not be in the ledger, by when they were last touched.
     pub unsettled: Scored,
-    /// Those that ended and need no settlement (any more), in the order in which they did: what ended in one call, and when. They are forgotten in this order.
+    /// Those that ended and need no settlement (any more), in the order in which they did: what ended in one call, and
+    /// when. They are forgotten in this order.
     pub ended: VecDeque<(u64, Vec<ReservationId>)>,
     /// How far the sync task has pushed.
     pub synced: Option<i64>,
@@ -333,7 +334,8 @@ impl Call<'_> {
             match self.holds.records.get(&id) {
                 Some(record) if matches!(record.state, State::Confirming | State::Cancelled) => {
                     claimed.push(record.clone());
-                    // Never earlier than before, whatever the clock does: who pages by this order must not miss anything.
+                    // Never earlier than before, whatever the clock does: who pages by this order must not miss
+                    // anything.
                     self.holds.unsettled.set(&id, self.now_ms.max(touched_ms + 1));
                 }
                 _ => self.holds.unsettled.remove(&id),
@@ -360,7 +362,8 @@ impl Call<'_> {
         record
     }
 
-    /// None if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
+    /// None if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the
+    /// way.
     fn refusal_to_hold(&mut self, lines: &Lines) -> Option<Reply> {
         let registers = &self.holds.registers;
         let missing = sorted(lines.skus().filter(|sku| !registers.contains_key(*sku)));
@@ -415,7 +418,8 @@ impl Call<'_> {
         holds
     }
 
-    /// Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
+    /// Forgets a bounded number of those that have ended for longer than the retention time; tells whether others
+    /// remain. Again the record decides.
     fn forget(&mut self) -> bool {
         let (now_ms, retention_ms) = (self.now_ms, self.retention_ms);
         let is_over = |since_ms: u64| since_ms + retention_ms <= now_ms;

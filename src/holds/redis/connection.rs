@@ -14,7 +14,8 @@ use super::{HoldsError, RedisConfig};
 /// The oldest server that knows the functions this service needs, and their flags.
 const REDIS_MAJOR_MIN: u32 = 7;
 
-/// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a quarter of an hour.
+/// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a
+/// quarter of an hour.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls that wait for one connection; beyond it they fail at once.
@@ -47,7 +48,8 @@ pub(super) async fn open(config: &RedisConfig) -> Result<Pool, HoldsError> {
 const REFUSED_BEFORE_EXECUTION: [&str; 8] =
     ["ASK", "BUSY", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "TRYAGAIN"];
 
-/// Errors upon which fred drops the connection, and answers them to every call that was on its way over it: for those the outcome is unknown.
+/// Errors upon which fred drops the connection, and answers them to every call that was on its way over it: for those
+/// the outcome is unknown.
 const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
     ("CLUSTERDOWN", ReconnectError::ClusterDown),
     ("LOADING", ReconnectError::Loading),
@@ -55,7 +57,8 @@ const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
     ("READONLY", ReconnectError::ReadOnly),
 ];
 
-/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just lost.
+/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just
+/// lost.
 const NEVER_WRITTEN: &str = "Failed to route command.";
 
 /// The same, about a call whose slot moved, or which may have been written to a connection that was replaced.

@@ -1,18 +1,21 @@
 -- The holds of one location in Redis: what `embedded/location.rs` specifies, command by command, with the same names.
 --
--- A library of Redis functions: it is compiled once, where a script would make all of this anew in each call. Rust puts a shebang line with its name and the
--- constants TAKING, FREEING, UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX and SKUS_PAGE in front of this text.
+-- A library of Redis functions: it is compiled once, where a script would make all of this anew in each call. Rust puts
+-- a shebang line with its name and the constants TAKING, FREEING, UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX,
+-- FORGET_MAX and SKUS_PAGE in front of this text.
 --
--- keys  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a cluster refuses a call before it begins.
--- args  one, a list of texts packed as MessagePack, for an argument each would cost more: now in Unix ms (empty: this server's clock), retention in ms, then any
+-- keys  stock, held, records, deadlines, unsettled, ended, synced of the location: all that is touched, so that a
+-- cluster refuses a call before it begins. args  one, a list of texts packed as MessagePack, for an argument each would
+-- cost more: now in Unix ms (empty: this server's clock), retention in ms, then any
 --       number of commands: a name and a fixed number of arguments. Lists are one argument, joined by tabs, which no name can contain.
 --
--- It answers one reply a command: a record where the command is accepted, else a word and what belongs to it, joined by tabs; the commands that answer several
--- records give a list.
+-- It answers one reply a command: a record where the command is accepted, else a word and what belongs to it, joined by
+-- tabs; the commands that answer several records give a list.
 --
--- A call has many commands because calls are what costs, and the steps of Lua most of them. It reads what they need in few steps, applies them one by one to
--- what it has read, and writes what has changed in few steps. A command that meets what this library never wrote is answered `corrupt`, and changes nothing: it
--- looks at all that it may need before it changes anything, for Lua does not roll back.
+-- A call has many commands because calls are what costs, and the steps of Lua most of them. It reads what they need in
+-- few steps, applies them one by one to what it has read, and writes what has changed in few steps. A command that
+-- meets what this library never wrote is answered `corrupt`, and changes nothing: it looks at all that it may need
+-- before it changes anything, for Lua does not roll back.
 
 -- Redis gives these to a function when it is called, and not while it is loaded.
 local call, concat, find, match, gmatch, gsub, format, floor, max, min
@@ -31,8 +34,9 @@ end
 
 --------------------------------------------------------------------------------------------------------------------- what a call works on
 
--- Records by id, as texts, false if there is none. One that this call has written is no longer among them: whoever needs it writes all out and reads it again,
--- so that nothing that waits to be written is ever changed. That is dear, but few calls have two commands for one reservation.
+-- Records by id, as texts, false if there is none. One that this call has written is no longer among them: whoever
+-- needs it writes all out and reads it again, so that nothing that waits to be written is ever changed. That is dear,
+-- but few calls have two commands for one reservation.
 local records
 
 -- By sku: a text until it is needed, then its table; false if there is none.
@@ -44,8 +48,9 @@ local lines_seen, terms_seen, rows_seen
 -- The rows that were pushed last, and are as they were then.
 local pushed
 
--- What is to be written, nil if nothing is, for a lone command is to pay for no lists that stay empty: ids and texts of records, ids of those to be forgotten,
--- the set of the registers' skus, and the skus of the counters, which know that they are in it.
+-- What is to be written, nil if nothing is, for a lone command is to pay for no lists that stay empty: ids and texts of
+-- records, ids of those to be forgotten, the set of the registers' skus, and the skus of the counters, which know that
+-- they are in it.
 local new_records, forgotten, new_registers, new_held
 
 -- Two indexes: their keys, the ids that are to leave them, and the scores and ids that are to enter them then.
@@ -80,8 +85,8 @@ end
 
 ---------------------------------------------------------------------------------------------------------------------------------- formats
 
--- Lines are `sku quantity sku quantity ...`, joined by tabs: their text, and lists of their skus and quantities. Nothing if it is none. Once their registers or
--- counters are read and intact, they say so.
+-- Lines are `sku quantity sku quantity ...`, joined by tabs: their text, and lists of their skus and quantities.
+-- Nothing if it is none. Once their registers or counters are read and intact, they say so.
 local function lines_of(joined)
   local lines = lines_seen[joined]
   if lines then return lines end
@@ -96,8 +101,8 @@ local function lines_of(joined)
   return lines
 end
 
--- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those to confirm, empty where there are none
--- or a command does not say, and the lines that count. Nothing if it is none.
+-- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those
+-- to confirm, empty where there are none or a command does not say, and the lines that count. Nothing if it is none.
 local function terms_of(joined)
   local terms = terms_seen[joined]
   if terms then return terms end
@@ -109,8 +114,8 @@ local function terms_of(joined)
   return terms
 end
 
--- Rows are `sku row sku row ...`, joined by tabs, an empty row where the ledger has none: a list of the skus, the rows by sku, and the lines that have
--- one each.
+-- Rows are `sku row sku row ...`, joined by tabs, an empty row where the ledger has none: a list of the skus, the rows
+-- by sku, and the lines that have one each.
 local function rows_of(joined)
   local rows = rows_seen[joined]
   if not rows then
@@ -124,8 +129,9 @@ local function rows_of(joined)
   return rows
 end
 
--- A record is `1 state create ttl end` and its terms, joined by tabs; times in Unix ms, unknown ones empty. It expires `ttl` ms after its creation,
--- which may be before it where the clock went back. Whatever handles the fields of a record has them in this order.
+-- A record is `1 state create ttl end` and its terms, joined by tabs; times in Unix ms, unknown ones empty. It expires
+-- `ttl` ms after its creation, which may be before it where the clock went back. Whatever handles the fields of a
+-- record has them in this order.
 local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t(.*)$'
 
 local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
@@ -260,7 +266,8 @@ end
 
 -- Writes what has changed, for those who look at it.
 local function flush()
-  -- The indexes first: an entry too many does no harm should a key turn out to be something else, for the record decides.
+  -- The indexes first: an entry too many does no harm should a key turn out to be something else, for the record
+  -- decides.
   write_index(deadlines)
   write_index(unsettled)
   if new_registers and call('EXISTS', STOCK) == 0 then
@@ -292,8 +299,9 @@ local function flush()
   new_held = nil
 end
 
--- Ends the call. What has ended in it waits in one entry to be forgotten. A location without stock may be one that nobody knows, and that nobody sweeps: it is
--- forgotten as a whole when it was not touched for the retention time, unless it gets its first register before.
+-- Ends the call. What has ended in it waits in one entry to be forgotten. A location without stock may be one that
+-- nobody knows, and that nobody sweeps: it is forgotten as a whole when it was not touched for the retention time,
+-- unless it gets its first register before.
 local function finish_call()
   if newly_ended then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
   flush()
@@ -362,7 +370,8 @@ local function expire(id, create, ttl, terms)
   return 'EXPIRED', create, ttl, ended, terms, finish(id, 'EXPIRED', create, ttl, ended, terms)
 end
 
--- The fields of the reservation that a command is about, and behind them its text; nothing if there is none. It is expired if it is overdue.
+-- The fields of the reservation that a command is about, and behind them its text; nothing if there is none. It is
+-- expired if it is overdue.
 local function addressed(id)
   local raw = records[id]
   if raw == nil then
@@ -400,7 +409,8 @@ local function reclaim()
   return holds
 end
 
--- Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain. Again the record decides.
+-- Forgets a bounded number of those that have ended for longer than the retention time; tells whether others remain.
+-- Again the record decides.
 local function forget()
   flush()
   local looked = 0
@@ -428,7 +438,8 @@ local function forget()
   end
 end
 
--- nil if these lines can be held as things are, else the refusal, and whether stock that is not free is all that is in the way.
+-- nil if these lines can be held as things are, else the refusal, and whether stock that is not free is all that is in
+-- the way.
 local function refusal_as_it_is(lines)
   local skus, quantities = lines.skus, lines.quantities
   local missing, retired, short
@@ -708,7 +719,8 @@ function commands.get(id)
   return state and raw or 'not_found'
 end
 
--- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id, record, ...
+-- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id,
+-- record, ...
 function commands.list(index, score, id, limit)
   flush()
   limit = tonumber(limit)

@@ -1,4 +1,5 @@
-//! The names of the keys. All keys of a location carry the hash tag `{location}`, so that a Redis Cluster keeps them on one node.
+//! The names of the keys. All keys of a location carry the hash tag `{location}`, so that a Redis Cluster keeps them on
+//! one node.
 
 use crate::domain::Location;
 

@@ -11,7 +11,8 @@ use crate::holds::{Command, Held, Index, Position, Rows};
 /// What MessagePack writes before a long array.
 const ARRAY_BYTES: usize = 5;
 
-/// Commands packed into the one argument of a call. They have hundreds of texts, and Redis and its client do more for an argument than for a text in a list.
+/// Commands packed into the one argument of a call. They have hundreds of texts, and Redis and its client do more for
+/// an argument than for a text in a list.
 #[derive(Default)]
 pub(super) struct Request {
     texts: Vec<u8>,

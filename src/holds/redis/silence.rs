@@ -1,5 +1,6 @@
-//! Connections whose other end acknowledges what it gets and says nothing, such as a server that was stopped, or a proxy that lost it. TCP takes
-//! them for alive, and fred's own check for them begins anew with every call. Here, one that has answered no call in time for long is replaced.
+//! Connections whose other end acknowledges what it gets and says nothing, such as a server that was stopped, or a
+//! proxy that lost it. TCP takes them for alive, and fred's own check for them begins anew with every call. Here, one
+//! that has answered no call in time for long is replaced.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +33,8 @@ impl Silences {
         Self { patience, connections: Arc::default() }
     }
 
-    /// Makes a call by way of a connection, and notes whether it was answered. When a connection is replaced, calls that are on their way over it fail.
+    /// Makes a call by way of a connection, and notes whether it was answered. When a connection is replaced, calls
+    /// that are on their way over it fail.
     pub(super) async fn watch<T>(
         &self,
         client: &Client,

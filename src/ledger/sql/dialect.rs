@@ -1,5 +1,6 @@
-//! All that differs between MySQL and SQLite. Most statements are built by sea-orm, which leaves out what an engine does not
-//! know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in `migrate`.
+//! All that differs between MySQL and SQLite. Most statements are built by sea-orm, which leaves out what an engine
+//! does not know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in
+//! `migrate`.
 
 use std::time::Duration;
 
@@ -16,30 +17,35 @@ use sea_orm::{
 use crate::ledger::ACQUIRE_TIMEOUT;
 use crate::ledger::database::Failure;
 
-/// A connection that was idle for this long is looked at before it is used: the server may have been restarted meanwhile.
+/// A connection that was idle for this long is looked at before it is used: the server may have been restarted
+/// meanwhile.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 
-/// How long a statement waits for a lock, on both engines. Locks are held for milliseconds; a batch with one row that is held for longer is halved
-/// again and again, a wait each time.
+/// How long a statement waits for a lock, on both engines. Locks are held for milliseconds; a batch with one row that
+/// is held for longer is halved again and again, a wait each time.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone with it.
+/// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone
+/// with it.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Connections that nobody needs for this long are closed at one of the next looks, which are taken as often: before the server does it.
+/// Connections that nobody needs for this long are closed at one of the next looks, which are taken as often: before
+/// the server does it.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// A connection that says nothing for so long is closed by the server, and what it has locked is free again: after that time a location goes on whose
-/// instance vanished without a word in the midst of a transaction. Longer than a try may take.
+/// A connection that says nothing for so long is closed by the server, and what it has locked is free again: after that
+/// time a location goes on whose instance vanished without a word in the midst of a transaction. Longer than a try may
+/// take.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Enough for every statement that is prepared.
 const STATEMENTS_KEPT: usize = 256;
 
-/// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is committed by then, so that what is read
-/// behind a lock is what its last holder left. Strict mode never cuts what does not fit. Texts mean what sea-query has written because a backslash escapes
-/// (there is no `NO_BACKSLASH_ESCAPES`) and is never the second half of a character, as it may be in what a URL could ask for.
-/// `lock_wait_timeout` is about the locks that backups and changes of a table take.
+/// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is
+/// committed by then, so that what is read behind a lock is what its last holder left. Strict mode never cuts what does
+/// not fit. Texts mean what sea-query has written because a backslash escapes (there is no `NO_BACKSLASH_ESCAPES`) and
+/// is never the second half of a character, as it may be in what a URL could ask for. `lock_wait_timeout` is about the
+/// locks that backups and changes of a table take.
 fn mysql_session() -> String {
     let (wait_timeout_secs, lock_wait_secs) = (WAIT_TIMEOUT.as_secs(), LOCK_WAIT.as_secs());
     format!(
@@ -115,7 +121,8 @@ impl Dialect {
         }
     }
 
-    /// Begins a transaction that will write: SQLite takes its write lock now, for a read that becomes a write may fail without waiting.
+    /// Begins a transaction that will write: SQLite takes its write lock now, for a read that becomes a write may fail
+    /// without waiting.
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::MySql => "BEGIN",
@@ -164,8 +171,8 @@ impl Dialect {
         }
     }
 
-    /// How many batches of one queue commit at the same time: at least two, so that a location whose batch waits does not hold up the
-    /// others of its queue. SQLite has one writer.
+    /// How many batches of one queue commit at the same time: at least two, so that a location whose batch waits does
+    /// not hold up the others of its queue. SQLite has one writer.
     pub(super) fn batches_at_once(self, connections_max: u32) -> usize {
         match self {
             Self::MySql => (connections_max / 4).clamp(2, 4) as usize,
@@ -220,8 +227,8 @@ impl Dialect {
     }
 }
 
-/// Makes MySQL find rows by the primary key. Its optimizer may prefer a shorter index that begins with the location too, and then reads, or worse
-/// locks, the whole location, in another order than everybody else.
+/// Makes MySQL find rows by the primary key. Its optimizer may prefer a shorter index that begins with the location
+/// too, and then reads, or worse locks, the whole location, in another order than everybody else.
 pub(super) fn by_primary_key<E: EntityTrait>(mut select: Select<E>) -> Select<E> {
     select.query().force_index("PRIMARY", IndexHintScope::All);
     select
@@ -255,7 +262,8 @@ fn mysql_failure(number: u16) -> Failure {
         1062 => Failure::Duplicate,
         // Lock wait timeout, deadlock, and (MariaDB) a row changed since the snapshot.
         1205 | 1213 | 1020 => Failure::Collision,
-        // Too many connections, access while starting, shutdown, killed, interrupted, and read-only as a demoted primary is.
+        // Too many connections, access while starting, shutdown, killed, interrupted, and read-only as a demoted
+        // primary is.
         1040 | 1053 | 1077 | 1152 | 1184 | 1290 | 1317 | 1792 | 1836 | 1927 | 3169 | 4031 => Failure::Connection,
         _ => Failure::Statement,
     }

@@ -16,8 +16,9 @@ pub(super) async fn migrate(pool: &Pool) -> Result<usize, LedgerError> {
     let dialect = pool.dialect();
     match dialect {
         Dialect::MySql => {
-            // The lock belongs to a connection, so there must be only one, and nothing may replace it meanwhile, as the pool's own connections are
-            // replaced. Closing it releases the lock, and so does the server, when this instance vanishes.
+            // The lock belongs to a connection, so there must be only one, and nothing may replace it meanwhile, as the
+            // pool's own connections are replaced. Closing it releases the lock, and so does the server, when this
+            // instance vanishes.
             let mut options = ConnectOptions::new(pool.url());
             options.max_connections(1).max_lifetime(None).idle_timeout(None).acquire_timeout(ACQUIRE_TIMEOUT);
             let alone = Database::connect(options.sqlx_logging(false).to_owned()).await?;

@@ -1,8 +1,10 @@
-//! Statements that travel together. A way to the database and back costs more than most statements, and as text any number of them shares one; prepared
-//! statements each need their own, and as many preparations as their lists have lengths.
+//! Statements that travel together. A way to the database and back costs more than most statements, and as text any
+//! number of them shares one; prepared statements each need their own, and as many preparations as their lists have
+//! lengths.
 //!
-//! Both engines run the statements of a packet in order and stop at the first that fails. So what stands behind it, as a `COMMIT`, is not run. Neither waits
-//! for the client in between: a packet that has arrived is run even if nobody hears the answer.
+//! Both engines run the statements of a packet in order and stop at the first that fails. So what stands behind it, as
+//! a `COMMIT`, is not run. Neither waits for the client in between: a packet that has arrived is run even if nobody
+//! hears the answer.
 
 use futures::TryStreamExt;
 use sea_orm::sqlx::pool::PoolConnection;
@@ -44,7 +46,8 @@ impl Connection {
         answers.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
     }
 
-    /// Ends it without a word to the server, which may not be listening, and gives its place in the pool free. The server rolls back what it had begun.
+    /// Ends it without a word to the server, which may not be listening, and gives its place in the pool free. The
+    /// server rolls back what it had begun.
     pub(super) fn cut(self) {
         match self {
             Self::MySql(connection) => drop(connection.detach()),

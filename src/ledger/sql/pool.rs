@@ -1,8 +1,9 @@
 //! The pool of connections, and its replacement once it is spoiled.
 //!
-//! When a connection comes back, sqlx asks its server whether all is well, and waits for the answer for ever; it also may when it closes one. So the place of a
-//! connection whose server fell silent is lost. When no connection is to be had although the database answers to a new one, the pool has no place left: then another
-//! takes over. What is left of the old one ends with its connections.
+//! When a connection comes back, sqlx asks its server whether all is well, and waits for the answer for ever; it also
+//! may when it closes one. So the place of a connection whose server fell silent is lost. When no connection is to be
+//! had although the database answers to a new one, the pool has no place left: then another takes over. What is left of
+//! the old one ends with its connections.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use super::dialect::Dialect;
 use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
-/// How long a pool is kept at least: a database that answers, and never ends what it is asked, must not be given one connection after the other.
+/// How long a pool is kept at least: a database that answers, and never ends what it is asked, must not be given one
+/// connection after the other.
 const KEPT_MIN: Duration = Duration::from_secs(30);
 
 /// A clone is another handle to the same one.

@@ -104,7 +104,8 @@ pub(super) async fn locations(db: DatabaseConnection) -> Result<Vec<Location>, L
     found.into_iter().map(parse).collect()
 }
 
-/// One statement, because a statement is what sees one snapshot. It reads all deductions of the location, so that no confirm has to keep an index by sku.
+/// One statement, because a statement is what sees one snapshot. It reads all deductions of the location, so that no
+/// confirm has to keep an index by sku.
 const BOOKS: &str = "SELECT stock.sku AS sku, on_hand, \
     CAST(COALESCE(moved.units, 0) AS SIGNED) AS moved, CAST(COALESCE(deducted.units, 0) AS SIGNED) AS deducted FROM stock \
     LEFT JOIN (SELECT sku, SUM(delta) AS units FROM movements WHERE location = ? AND sku > ? AND sku <= ? GROUP BY sku) AS moved \

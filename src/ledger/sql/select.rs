@@ -31,8 +31,8 @@ pub(super) fn read_rows(answered: impl Iterator<Item = QueryResult>) -> Result<B
     answered.map(|row| stock::Model::from_query_result(&row, "")?.into_row()).collect()
 }
 
-/// The settlements of these reservations: a row for each deducted line, or one without a line. One statement sees a settlement with all of its deductions, for
-/// they are committed together.
+/// The settlements of these reservations: a row for each deducted line, or one without a line. One statement sees a
+/// settlement with all of its deductions, for they are committed together.
 pub(super) fn settlements(dialect: Dialect, location: &Location, ids: &[&ReservationId]) -> Vec<String> {
     let (location, hint) = (dialect.quoted(location.as_str()), dialect.primary_key_hint());
     let settlements_of = |list: &[&ReservationId]| {

@@ -1,7 +1,8 @@
 //! A transaction in two packets: one begins it, locks and asks, the other writes and commits.
 //!
-//! A connection never goes back to the pool with a transaction open: whoever had it next would write into that, and its locks would stay. It goes back when
-//! the server has said that the transaction is over, and is cut in every other case.
+//! A connection never goes back to the pool with a transaction open: whoever had it next would write into that, and its
+//! locks would stay. It goes back when the server has said that the transaction is over, and is cut in every other
+//! case.
 
 use async_trait::async_trait;
 use sea_orm::sqlx;
@@ -47,7 +48,8 @@ impl Transaction for SqlTransaction {
     }
 }
 
-/// The first packet. A statement sees what is committed when it is run, so those behind the locks see what their last holders wrote.
+/// The first packet. A statement sees what is committed when it is run, so those behind the locks see what their last
+/// holders wrote.
 struct Question {
     begin: &'static str,
     rows: Vec<String>,

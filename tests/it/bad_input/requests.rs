@@ -1,4 +1,5 @@
-//! Requests, from quite good to nothing at all: messages whose every field is sometimes nasty, damaged on the way, in frames that lie.
+//! Requests, from quite good to nothing at all: messages whose every field is sometimes nasty, damaged on the way, in
+//! frames that lie.
 
 use std::fmt::Debug;
 
@@ -37,7 +38,8 @@ pub(super) const RPCS: [&str; 15] = [
 /// A flag and a length stand before a message.
 const FRAME_BYTES: usize = 5;
 
-/// Those that change nothing even when they are answered OK. Reconcile is one of them as long as there is nothing to repair.
+/// Those that change nothing even when they are answered OK. Reconcile is one of them as long as there is nothing to
+/// repair.
 const READS: [&str; 5] = [
     "ReservationService/GetReservation",
     "ReservationService/ListReservations",

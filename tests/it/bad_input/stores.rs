@@ -81,7 +81,8 @@ impl Stores {
         rows.into_iter().map(|row| row.try_get("", "line").expect("text")).collect()
     }
 
-    /// What the embedded store tells of the locations that have stock: everything but what has ended, which the tables have.
+    /// What the embedded store tells of the locations that have stock: everything but what has ended, which the tables
+    /// have.
     async fn live_holds(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for location in self.ledger.locations().await.expect("reads") {

@@ -245,7 +245,8 @@ impl Weather for Away {
     }
 }
 
-/// Found by the simulation: long after an absence the first of many confirms was committed, and the others were told that the database is away.
+/// Found by the simulation: long after an absence the first of many confirms was committed, and the others were told
+/// that the database is away.
 #[tokio::test]
 async fn an_absence_that_is_over_is_learnt_from_whatever_the_database_answers() {
     let weather = Arc::new(Away::default());

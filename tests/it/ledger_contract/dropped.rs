@@ -1,4 +1,5 @@
-//! Whoever leaves in the midst of a transaction leaves nothing behind: neither locks nor a connection that others would find in its middle.
+//! Whoever leaves in the midst of a transaction leaves nothing behind: neither locks nor a connection that others would
+//! find in its middle.
 
 use std::future::poll_fn;
 use std::pin::pin;

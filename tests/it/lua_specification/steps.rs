@@ -1,5 +1,6 @@
-//! What a case is made of. Steps are drawn without knowing what the stores have, and say what they want in terms of it ("to the deadline of
-//! the second hold", "the register as it is"): so most of them hit something, also after shrinking took away what went before them.
+//! What a case is made of. Steps are drawn without knowing what the stores have, and say what they want in terms of it
+//! ("to the deadline of the second hold", "the register as it is"): so most of them hit something, also after shrinking
+//! took away what went before them.
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -14,7 +15,8 @@ use stockhold::holds::{Command, Held, Index, Position, Rows};
 use super::RETENTION;
 use crate::support::holds::{START_MS, id, sku};
 
-/// Few, so that commands meet. Their order by bytes is not that of any language, and a name may contain what separates fields elsewhere.
+/// Few, so that commands meet. Their order by bytes is not that of any language, and a name may contain what separates
+/// fields elsewhere.
 const IDS: [&str; 8] = ["1", "a", "B", "é", "a b", "2", "3", "4"];
 const SKUS: [&str; 3] = ["a", "B 1", "é"];
 
@@ -85,7 +87,8 @@ pub(super) enum Ask {
         after: After,
         limit: usize,
     },
-    /// More holds with one deadline than one command reclaims, and then a lower supply, so that it is short without them.
+    /// More holds with one deadline than one command reclaims, and then a lower supply, so that it is short without
+    /// them.
     Crowd {
         skus: Vec<Sku>,
         ttl_ms: u64,
@@ -160,7 +163,8 @@ impl Wait {
 }
 
 impl Ask {
-    /// The commands, given what the twin has, when it is, where the last page ended, and how many crowds there were before.
+    /// The commands, given what the twin has, when it is, where the last page ended, and how many crowds there were
+    /// before.
     pub(super) fn commands(
         &self,
         twin: &LocationHolds,

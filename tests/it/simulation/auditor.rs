@@ -1,7 +1,8 @@
 //! What callers were told, and whether it can be true.
 //!
-//! The auditor knows each order's lines, what was asked for it, and every answer. An answer is judged by what had been told before its request was sent: what was told
-//! meanwhile may have happened after it. Only two final words that contradict each other are wrong in any order.
+//! The auditor knows each order's lines, what was asked for it, and every answer. An answer is judged by what had been
+//! told before its request was sent: what was told meanwhile may have happened after it. Only two final words that
+//! contradict each other are wrong in any order.
 
 use std::collections::BTreeSet;
 
@@ -125,7 +126,8 @@ impl Auditor {
         self.forgets || self.losses > 0
     }
 
-    /// Whether it may have forgotten how this order ended: it may be held once more, until its deadline, and will not be deducted twice.
+    /// Whether it may have forgotten how this order ended: it may be held once more, until its deadline, and will not
+    /// be deducted twice.
     pub(crate) fn may_have_forgotten(&self, order: &Order) -> bool {
         self.forgets || self.losses > order.losses
     }
@@ -212,7 +214,8 @@ fn nothing_was_done(world: &World, number: usize, request: &Request) {
 
 type Judgement = Result<(), String>;
 
-/// Section 8 of the design: what needs nothing but the holds' store is answered as long as that answers, and a cancel frees the units at once.
+/// Section 8 of the design: what needs nothing but the holds' store is answered as long as that answers, and a cancel
+/// frees the units at once.
 fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> Judgement {
     let (order, forgets) = world.audit(|auditor| {
         let order = auditor.orders[number].clone();

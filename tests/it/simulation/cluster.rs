@@ -1,7 +1,8 @@
-//! Instances of the service over the world's stores. They are killed and started again, and their links to the stores fail.
+//! Instances of the service over the world's stores. They are killed and started again, and their links to the stores
+//! fail.
 //!
-//! A killed instance never gets another answer from a store, and what it had open there ends: whatever await point it is at, it has no further effect. That is what a crash
-//! is to everybody else.
+//! A killed instance never gets another answer from a store, and what it had open there ends: whatever await point it
+//! is at, it has no further effect. That is what a crash is to everybody else.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

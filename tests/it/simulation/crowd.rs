@@ -1,4 +1,5 @@
-//! A crowd whose holds all end at the same moment, more of them than one command reclaims. Whoever comes then must get all of it.
+//! A crowd whose holds all end at the same moment, more of them than one command reclaims. Whoever comes then must get
+//! all of it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! I1 to I8 of the design, over both stores at once: some after every step of the holds' store, all of them when it is quiet.
+//! I1 to I8 of the design, over both stores at once: some after every step of the holds' store, all of them when it is
+//! quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,8 +55,8 @@ impl Place<'_> {
     }
 }
 
-/// After one step of the holds' store, at the very instant of its effect. What was short can only be judged by what there is before the next step, so only
-/// behind the last one of a call.
+/// After one step of the holds' store, at the very instant of its effect. What was short can only be judged by what
+/// there is before the next step, so only behind the last one of a call.
 pub(crate) fn after_step(world: &World, location: &Location, command: &Command, reply: &Reply, is_last: bool) {
     let mut found = look(world, location, |place| {
         let mut found = always(world, place);
@@ -151,8 +152,8 @@ fn nothing_is_sold_below_the_floor(place: &Place) -> Vec<String> {
     sold.map(|(sku, row)| format!("I1: {sku} was sold below its floor: {row:?}")).collect()
 }
 
-/// Section 1 of the design: a register promises at most what the ledger has, but for confirms whose deduction it has and whose hold still counts. Not once the holds'
-/// store has lost something, or supply fell.
+/// Section 1 of the design: a register promises at most what the ledger has, but for confirms whose deduction it has
+/// and whose hold still counts. Not once the holds' store has lost something, or supply fell.
 fn registers_are_never_too_generous(world: &World, place: &Place) -> Vec<String> {
     let (losses, fell) = world.audit(|auditor| (auditor.losses, auditor.fell.clone()));
     if losses > 0 {
@@ -259,8 +260,9 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
             State::Confirmed | State::Cancelled | State::Rejected if Some(record.state) != outcome => {
                 found.push(format!("I7: the ledger has {outcome:?} of {record:?}"));
             }
-            // It was to be taken again, was short, and the store was away when it should have been told so. Unasked nobody tells it later: nothing is held, and before anybody is
-            // told of an expired reservation the ledger is asked (see `what_the_ledger_rejected_is_not_revived`).
+            // It was to be taken again, was short, and the store was away when it should have been told so. Unasked
+            // nobody tells it later: nothing is held, and before anybody is told of an expired reservation the ledger
+            // is asked (see `what_the_ledger_rejected_is_not_revived`).
             State::Expired
                 if outcome == Some(State::Rejected)
                     && auditor.short.contains(&(place.location.clone(), record.id.clone())) => {}
@@ -276,8 +278,8 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
     found
 }
 
-/// I7: a cancel that freed its units is settled, and what a confirm began with was deducted, unless it was cancelled, or the ledger may refuse it; but for what the holds' store
-/// lost since.
+/// I7: a cancel that freed its units is settled, and what a confirm began with was deducted, unless it was cancelled,
+/// or the ledger may refuse it; but for what the holds' store lost since.
 fn what_was_begun_is_done(auditor: &Auditor, place: &Place) -> Vec<String> {
     let mut found = Vec::new();
     let here = |key: &Key| key.0 == *place.location;
@@ -291,7 +293,8 @@ fn what_was_begun_is_done(auditor: &Auditor, place: &Place) -> Vec<String> {
         let is_done = match settlement.map(|settlement| settlement.outcome) {
             Some(Outcome::Confirmed) => settlement.is_some_and(|settlement| settlement.lines == *lines),
             Some(Outcome::Cancelled) => order.is_some_and(|order| order.sent_cancels > 0),
-            // One that reacquires may find nothing left, and another of its kind then find something, before the first is settled.
+            // One that reacquires may find nothing left, and another of its kind then find something, before the first
+            // is settled.
             Some(Outcome::Rejected) => auditor.may_lack(&key.0, lines) || auditor.short.contains(key),
             None => auditor.losses > *losses_before,
         };

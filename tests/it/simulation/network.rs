@@ -79,7 +79,8 @@ impl Network {
         }
     }
 
-    /// Repeats a request until somebody says what became of it, or, seldom, gives up. What was begun must come to its end all the same.
+    /// Repeats a request until somebody says what became of it, or, seldom, gives up. What was begun must come to its
+    /// end all the same.
     pub(crate) async fn until_definite(
         self: &Arc<Self>,
         order: usize,
@@ -131,7 +132,8 @@ impl Network {
         if world.server.tables() != tables {
             world.violated("I8: repeating what was accepted changed the ledger".into());
         }
-        // A repeated reserve may hold once more what the store forgot, and an extend what expired before its clock went back.
+        // A repeated reserve may hold once more what the store forgot, and an extend what expired before its clock went
+        // back.
         let forgot = world.audit(|auditor| auditor.has_forgotten()) || world.profile.clocks_jump;
         let now_held = invariants::held_everywhere(world);
         if !forgot && now_held.iter().any(|(sku, units)| held.get(sku).is_none_or(|before| before < units)) {

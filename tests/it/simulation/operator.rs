@@ -82,7 +82,8 @@ async fn sees_what_there_is_in(network: &Arc<Network>, location: &Location) {
     }
 }
 
-/// When all is quiet: reconcile finds nothing where nothing was lost; and where something was, nothing that it cannot repair.
+/// When all is quiet: reconcile finds nothing where nothing was lost; and where something was, nothing that it cannot
+/// repair.
 pub(crate) async fn reconcile(network: &Arc<Network>) {
     let world = &network.world;
     for location in &world.locations {

@@ -1,5 +1,5 @@
-//! What callers do: each order follows a plan that is drawn when it begins, and every one of them ends with a definite word, so that in the end the ledger must have exactly what callers
-//! were told.
+//! What callers do: each order follows a plan that is drawn when it begins, and every one of them ends with a definite
+//! word, so that in the end the ledger must have exactly what callers were told.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Supply: what there is at first, and how it changes meanwhile. Every change is repeated until it is known to be made, but for those whose maker gives up: nobody but the
-//! sync then tells the holds' store of them.
+//! Supply: what there is at first, and how it changes meanwhile. Every change is repeated until it is known to be made,
+//! but for those whose maker gives up: nobody but the sync then tells the holds' store of them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -92,7 +92,8 @@ impl Supply {
         RequestId::parse(&format!("change-{}", self.last_id)).expect("an id")
     }
 
-    /// What the ledger has must be what was supplied less what was sold. Skus that were counted anew are left to the books.
+    /// What the ledger has must be what was supplied less what was sold. Skus that were counted anew are left to the
+    /// books.
     pub(crate) fn audit(&self, world: &World) {
         let all = world.locations.iter().flat_map(|location| world.skus.iter().map(move |sku| (location, sku)));
         for (location, sku) in all {

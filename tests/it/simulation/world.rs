@@ -1,6 +1,7 @@
 //! One simulated world: its stores, its clocks, its chance, and what went wrong in it.
 //!
-//! All that is random comes from the seed, and all runs on one thread under paused time, so that a seed is one schedule.
+//! All that is random comes from the seed, and all runs on one thread under paused time, so that a seed is one
+//! schedule.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

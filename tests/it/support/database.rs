@@ -1,4 +1,5 @@
-//! Databases for one test each: in memory, a SQLite file, or a schema of its own on the MySQL server that `tests/run` started.
+//! Databases for one test each: in memory, a SQLite file, or a schema of its own on the MySQL server that `tests/run`
+//! started.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! The ledger's database in memory, with the locks and the visibility of InnoDB at READ COMMITTED, under a weather that decides what fails: what the simulation runs over.
-//! Its calm form passes the ledger's contract tests like MySQL and SQLite.
+//! The ledger's database in memory, with the locks and the visibility of InnoDB at READ COMMITTED, under a weather that
+//! decides what fails: what the simulation runs over. Its calm form passes the ledger's contract tests like MySQL and
+//! SQLite.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

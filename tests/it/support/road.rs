@@ -1,4 +1,5 @@
-//! A TCP way to a server that a test can hurt: cut it, let it fall silent, slow it down, lead it elsewhere, or lose the answers to COMMITs.
+//! A TCP way to a server that a test can hurt: cut it, let it fall silent, slow it down, lead it elsewhere, or lose the
+//! answers to COMMITs.
 
 use std::future::pending;
 use std::io;
@@ -106,7 +107,8 @@ impl Road {
         self.traffic = Some(traffic);
     }
 
-    /// Below the ports that the kernel gives to outgoing connections: else one of them could take the port while the way is cut.
+    /// Below the ports that the kernel gives to outgoing connections: else one of them could take the port while the
+    /// way is cut.
     async fn listen(&self) -> TcpListener {
         loop {
             let port = if self.port == 0 { fastrand::u16(10_000..32_000) } else { self.port };
@@ -117,12 +119,14 @@ impl Road {
         }
     }
 
-    /// From now on nothing goes over the connections that there are, and nobody is told, as when a host vanishes. New ones work.
+    /// From now on nothing goes over the connections that there are, and nobody is told, as when a host vanishes. New
+    /// ones work.
     pub(crate) fn silence(&self) {
         self.silence.send_replace(false);
     }
 
-    /// As [`silence`](Self::silence), and new connections come about but nothing goes over them, as when the server is stopped.
+    /// As [`silence`](Self::silence), and new connections come about but nothing goes over them, as when the server is
+    /// stopped.
     pub(crate) fn silence_all(&self) {
         self.silence.send_replace(true);
     }
@@ -139,8 +143,8 @@ impl Road {
         self.rules.send_modify(|rules| rules.latency = latency);
     }
 
-    /// From now on one of so many COMMITs ends its connection, in turn after the server has answered it but before the client has, and before the server
-    /// sees it; 0 ends this.
+    /// From now on one of so many COMMITs ends its connection, in turn after the server has answered it but before the
+    /// client has, and before the server sees it; 0 ends this.
     pub(crate) fn cut_commits(&self, commits_per_cut: u64) {
         self.rules.send_modify(|rules| rules.commits_per_cut = commits_per_cut);
     }
@@ -227,7 +231,8 @@ impl Traveller {
             if count == 0 {
                 return Ok(());
             }
-            // MySQL answers one request after the other: what comes now are the answers to the statements before the COMMIT, then the one to it.
+            // MySQL answers one request after the other: what comes now are the answers to the statements before the
+            // COMMIT, then the one to it.
             if *doom.borrow() {
                 if withheld.complete(&chunk[..count]).iter().any(|packet| is_last_answer(packet)) {
                     return Ok(());
@@ -255,7 +260,8 @@ async fn pause(latency: Duration) {
     }
 }
 
-/// Finds the packets in what one side of a connection to MySQL sends, wherever chunks end: a length of three bytes, a number, the content.
+/// Finds the packets in what one side of a connection to MySQL sends, wherever chunks end: a length of three bytes, a
+/// number, the content.
 #[derive(Default)]
 struct MysqlPackets {
     /// What has come of the packet that is not complete.

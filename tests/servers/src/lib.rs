@@ -6,7 +6,8 @@
 //!
 //! Deliberately absent: the service, whose flags are the business of whoever starts it.
 
-// Those who start these servers are tests: a panic is how they fail when their own servers do not do what they are told.
+// Those who start these servers are tests: a panic is how they fail when their own servers do not do what they are
+// told.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod patience;

@@ -17,7 +17,8 @@ pub struct Process {
 impl Process {
     /// Starts a program. `setpriv` gives way to it, and makes the kernel kill it should this program be killed.
     ///
-    /// The kernel takes the end of the thread that started it for the end of this program, so this must run on a thread that stays.
+    /// The kernel takes the end of the thread that started it for the end of this program, so this must run on a thread
+    /// that stays.
     pub fn start(name: &str, program: &Path, arguments: &[String], environment: &[(&str, String)], log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("the folder is ours");
         let stderr = log.try_clone().expect("a file can be opened twice");
@@ -82,7 +83,8 @@ impl Drop for Process {
     }
 }
 
-/// A port that is free now. It is below those that the kernel gives to outgoing connections, so that it stays free while its server is down.
+/// A port that is free now. It is below those that the kernel gives to outgoing connections, so that it stays free
+/// while its server is down.
 pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(10_000..32_000);

@@ -1,5 +1,5 @@
-//! A fault while it acts, and what must go on meanwhile (design, section 8). Probes ask each instance for what the fault leaves, and for what it takes: an answer
-//! that should not be there says that the fault did no harm.
+//! A fault while it acts, and what must go on meanwhile (design, section 8). Probes ask each instance for what the
+//! fault leaves, and for what it takes: an answer that should not be there says that the fault did no harm.
 //!
 //! Probes begin once the fault has struck and end before it is undone, so that every answer is about the fault.
 
@@ -26,7 +26,8 @@ const DONE_MAX: Duration = Duration::from_secs(5);
 /// Between two tries of what must go on.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An instance says by then that Redis is away: it waits a second for one that is silent. Less than it lets anybody wait is fast.
+/// An instance says by then that Redis is away: it waits a second for one that is silent. Less than it lets anybody
+/// wait is fast.
 const UNAVAILABLE_MAX: Duration = Duration::from_secs(3);
 
 /// What an instance must do while a fault acts.
@@ -70,7 +71,8 @@ impl Act {
         self.lasting
     }
 
-    /// Lets the fault act for as long as it shall, and probes both instances. It may last a little longer, until the last probe is answered.
+    /// Lets the fault act for as long as it shall, and probes both instances. It may last a little longer, until the
+    /// last probe is answered.
     pub(crate) async fn pass(&self) {
         let [first, second] = [0, 1].map(|instance| Box::pin(self.probe(instance)));
         join(tokio::time::sleep(self.lasting), join(first, second)).await;

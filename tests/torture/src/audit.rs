@@ -1,4 +1,5 @@
-//! The audit of a run, once its callers are done: waits until all is quiet, then compares what was told with what the stores have, past the service.
+//! The audit of a run, once its callers are done: waits until all is quiet, then compares what was told with what the
+//! stores have, past the service.
 
 mod books;
 mod quiet;
@@ -31,8 +32,9 @@ pub(crate) async fn audit(world: &World, run: &Run) {
     quiet::wait(world, run).await;
 }
 
-/// Compares every location while callers go on, right after a fault, and repairs nothing: it must heal by itself. Answers how many differences were found. A register
-/// may be behind until it is pushed, and only a Redis that forgot can hold what the ledger has settled.
+/// Compares every location while callers go on, right after a fault, and repairs nothing: it must heal by itself.
+/// Answers how many differences were found. A register may be behind until it is pushed, and only a Redis that forgot
+/// can hold what the ledger has settled.
 pub(crate) async fn reconcile_under_traffic(run: &Run) -> u64 {
     reconcile(run, true, |kind| kind == Kind::Register || (kind == Kind::Settled && run.redis_forgets)).await
 }

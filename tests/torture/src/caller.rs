@@ -202,7 +202,8 @@ impl Errand {
         tokio::time::sleep(Duration::from_millis(left_ms + 1)).await;
     }
 
-    /// Asks until there is a definite answer; then perhaps once more, elsewhere. `None`, and a violation, if that takes too long.
+    /// Asks until there is a definite answer; then perhaps once more, elsewhere. `None`, and a violation, if that takes
+    /// too long.
     async fn definite(&self, ask: Ask) -> Option<Heard> {
         if let Some(after) = self.plan.gives_up_after {
             // The caller hangs up; what was begun runs on.

@@ -104,8 +104,9 @@ fn no<T>(status: &Status) -> Answer<T> {
     }
 }
 
-/// Whether the client made this up because its connection broke: only then it knows a source. By these codes it tells that it could not connect, that an
-/// error of the socket ended the stream, or that the call was dropped with the connection; by others it tells that the service broke the rules of HTTP/2.
+/// Whether the client made this up because its connection broke: only then it knows a source. By these codes it tells
+/// that it could not connect, that an error of the socket ended the stream, or that the call was dropped with the
+/// connection; by others it tells that the service broke the rules of HTTP/2.
 fn is_broken(status: &Status) -> bool {
     status.source().is_some() && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
 }

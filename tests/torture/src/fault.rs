@@ -104,7 +104,8 @@ impl Fault {
     /// How soon after its end each instance must reserve and confirm again.
     pub(crate) fn heal_max(self) -> Duration {
         Duration::from_secs(match self {
-            // A connection that has only fallen silent is told from a slow one by waiting; MySQL keeps its locks until its `wait_timeout` of 10 s.
+            // A connection that has only fallen silent is told from a slow one by waiting; MySQL keeps its locks until
+            // its `wait_timeout` of 10 s.
             Self::Links(link) if link.harm == Harm::Silence => 30,
             _ => 10,
         })
@@ -130,7 +131,8 @@ impl Fault {
         [0, 1].map(|instance| if instance == victim { struck } else { other })
     }
 
-    /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to heal. An error: it did no harm.
+    /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to
+    /// heal. An error: it did no harm.
     pub(crate) async fn strike(self, world: &mut World, victim: usize, act: &Act) -> Result<(), String> {
         match self {
             Self::Nothing => act.pass().await,

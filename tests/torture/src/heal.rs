@@ -12,7 +12,8 @@ use crate::run::{BUSY, Run};
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Reserves and confirms at one instance until that succeeds in every location; answers how long it took. A violation if it takes longer than `bound`.
+/// Reserves and confirms at one instance until that succeeds in every location; answers how long it took. A violation
+/// if it takes longer than `bound`.
 pub(crate) async fn heal(run: &Arc<Run>, instance: usize, bound: Duration) -> Duration {
     let begin = Instant::now();
     let (mut tried, mut done) = (Vec::new(), 0);

@@ -1,20 +1,24 @@
-//! Whether what callers were told of one sku can be true: is there one order of all calls, each somewhere between its invocation and its
-//! answer, in which a shop with a single till would have given the same answers? (Linearizability, by the search of Wing and Gong: try every call that
-//! may come next, remember where one has been.) A call whose answer never came took effect at any time after its invocation, or never.
+//! Whether what callers were told of one sku can be true: is there one order of all calls, each somewhere between its
+//! invocation and its answer, in which a shop with a single till would have given the same answers? (Linearizability,
+//! by the search of Wing and Gong: try every call that may come next, remember where one has been.) A call whose answer
+//! never came took effect at any time after its invocation, or never.
 //!
-//! The sku is fresh: it begins with `on_hand` units, floor 0, nothing held. Nothing expires, Redis loses no data, and each order always asks for the same
-//! units. The shop is [`Shop`]. It is not quite exact, because stockhold does not promise to be where two stores have to be told the same thing:
+//! The sku is fresh: it begins with `on_hand` units, floor 0, nothing held. Nothing expires, Redis loses no data, and
+//! each order always asks for the same units. The shop is [`Shop`]. It is not quite exact, because stockhold does not
+//! promise to be where two stores have to be told the same thing:
 //!
-//! - A confirm is in the ledger before Redis drops the hold. If another settlement or a sync brings the lower `on_hand` to Redis in between, the units are
-//!   counted twice for a moment: what is free is then told **too low**, never too high, and a Reserve may be refused though there is enough. The moment is over
-//!   when the Confirm is answered, unless Redis could not be told; then recovery ends it. So it is open here until what is told shows that it is over;
-//!   it does not come back.
-//! - Where a Cancel meets a Confirm that has begun, the ledger decides first. If Redis cannot be told, a Confirm or Reserve is answered that the order is
-//!   cancelled before the Cancel, which is not answered yet, has freed the units.
-//! - `CONFIRMING` says "not known to be durable", which stays true when the ledger, which knows, is away. But it says "begun" too: what was told to be so is
-//!   never told to be merely held again.
+//! - A confirm is in the ledger before Redis drops the hold. If another settlement or a sync brings the lower `on_hand`
+//!   to Redis in between, the units are counted twice for a moment: what is free is then told **too low**, never too
+//!   high, and a Reserve may be refused though there is enough. The moment is over when the Confirm is answered, unless
+//!   Redis could not be told; then recovery ends it. So it is open here until what is told shows that it is over; it
+//!   does not come back.
+//! - Where a Cancel meets a Confirm that has begun, the ledger decides first. If Redis cannot be told, a Confirm or
+//!   Reserve is answered that the order is cancelled before the Cancel, which is not answered yet, has freed the units.
+//! - `CONFIRMING` says "not known to be durable", which stays true when the ledger, which knows, is away. But it says
+//!   "begun" too: what was told to be so is never told to be merely held again.
 //!
-//! All else is exact: no unit is held twice, what is told of an end stays true, and what is free rises by a Cancel only.
+//! All else is exact: no unit is held twice, what is told of an end stays true, and what is free rises by a Cancel
+//! only.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
@@ -235,7 +239,8 @@ struct Shop {
     orders: BTreeMap<usize, Order>,
     /// Confirmed units that nobody saw counted twice: they may still be.
     once: i64,
-    /// Confirmed units that were seen counted twice the last time that somebody looked: they may be so still, or never again.
+    /// Confirmed units that were seen counted twice the last time that somebody looked: they may be so still, or never
+    /// again.
     twice: i64,
 }
 
@@ -255,8 +260,8 @@ impl Shop {
         Self { free: on_hand.into(), orders: BTreeMap::new(), once: 0, twice: 0 }
     }
 
-    /// The shop after a call was served, if it could give this answer; without one, the shop after the call had its effect. What has none is never
-    /// worth trying without an answer.
+    /// The shop after a call was served, if it could give this answer; without one, the shop after the call had its
+    /// effect. What has none is never worth trying without an answer.
     fn after(
         &self,
         op: Op,
@@ -324,8 +329,8 @@ impl Shop {
         Some(after)
     }
 
-    /// Somebody saw that the units counted twice are at least and at most so many; none if they cannot be. Those that were seen before come
-    /// first, and as many as can be: so everything that is possible from here on stays possible.
+    /// Somebody saw that the units counted twice are at least and at most so many; none if they cannot be. Those that
+    /// were seen before come first, and as many as can be: so everything that is possible from here on stays possible.
     fn see_twice(&mut self, at_least: i64, at_most: i64) -> Option<()> {
         let at_least = at_least.max(0);
         if at_least > at_most || at_least > self.once + self.twice {

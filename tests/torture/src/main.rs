@@ -1,9 +1,10 @@
-//! Real servers, real faults: two instances of the service over Redis and MariaDB are hurt in every way that we know of while callers go on, and every answer and
-//! both stores are audited against the invariants I1 to I8.
+//! Real servers, real faults: two instances of the service over Redis and MariaDB are hurt in every way that we know of
+//! while callers go on, and every answer and both stores are audited against the invariants I1 to I8.
 //!
-//! `cargo run --profile proof -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with `violations: 0`, or with all that went wrong.
-//! What faults and callers do is drawn from the seed: their order, how long they last, what callers want. Ports are not, and time is not: how many orders a caller
-//! comes to, where a fault meets them, and so what is answered differ each time.
+//! `cargo run --profile proof -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with
+//! `violations: 0`, or with all that went wrong. What faults and callers do is drawn from the seed: their order, how
+//! long they last, what callers want. Ports are not, and time is not: how many orders a caller comes to, where a fault
+//! meets them, and so what is answered differ each time.
 
 // This program is a test: a panic is how it fails when its own servers do not do what they are told.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

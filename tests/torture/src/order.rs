@@ -1,7 +1,7 @@
 //! The auditor of one order: what its callers asked and were told, and whether what they are told next can be true.
 //!
-//! What must be true of an answer follows from what was told before the call began; what may be true, from all that was asked until the answer came: calls on one order
-//! race each other.
+//! What must be true of an answer follows from what was told before the call began; what may be true, from all that was
+//! asked until the answer came: calls on one order race each other.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};

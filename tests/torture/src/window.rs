@@ -1,4 +1,5 @@
-//! Short windows of calls at once, each for one fresh sku, at both instances, while a fault acts. What was told is checked for linearizability, and what is left for what was sold.
+//! Short windows of calls at once, each for one fresh sku, at both instances, while a fault acts. What was told is
+//! checked for linearizability, and what is left for what was sold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +57,8 @@ pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
     windows
 }
 
-/// Looks through one window after the other until the run is over; answers those that were looked through. What Redis forgets is not linearizable, so that it
-/// must be over first.
+/// Looks through one window after the other until the run is over; answers those that were looked through. What Redis
+/// forgets is not linearizable, so that it must be over first.
 pub(crate) async fn watch(run: Arc<Run>, mut windows: Vec<Window>) -> Vec<Window> {
     let mut looked = 0;
     while run.permits().forgets {

@@ -1,5 +1,6 @@
-//! What was told against MySQL's tables: no oversell (I1), every confirm exactly once with the lines that were told (I2), one end each (I3), and conservation:
-//! what was there and what came is what is there and what was sold, version by version.
+//! What was told against MySQL's tables: no oversell (I1), every confirm exactly once with the lines that were told
+//! (I2), one end each (I3), and conservation: what was there and what came is what is there and what was sold, version
+//! by version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -162,7 +163,8 @@ fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i6
     sold
 }
 
-/// What was there and what came is what is there and what was sold, and each step from the first version to the last was allowed.
+/// What was there and what came is what is there and what was sold, and each step from the first version to the last
+/// was allowed.
 fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, i64>) {
     let Stock { location, sku, floor, .. } = stock;
     let Some(row) = books.stock.get(sku) else { return run.violation(format!("{sku} is not in {location}")) };

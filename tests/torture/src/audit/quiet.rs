@@ -1,4 +1,5 @@
-//! When all is over nothing is held, nothing is live, nothing is unsettled, and every register is a row of the database (I4 to I7).
+//! When all is over nothing is held, nothing is live, nothing is unsettled, and every register is a row of the database
+//! (I4 to I7).
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -16,7 +16,8 @@ const LATENCY: Duration = Duration::from_millis(40);
 /// A Confirm makes several ways to the store and back, and may wait for those before it, which do too.
 const SLOW_MAX: Duration = Duration::from_secs(10);
 
-/// MySQL keeps the locks of an instance that fell silent until its `wait_timeout` of 10 s; then whoever waits needs a moment.
+/// MySQL keeps the locks of an instance that fell silent until its `wait_timeout` of 10 s; then whoever waits needs a
+/// moment.
 const LOCKED_MAX: Duration = Duration::from_secs(15);
 
 /// Which store the link leads to.
@@ -31,7 +32,8 @@ pub(crate) enum Store {
 pub(crate) enum Harm {
     /// Connections end, new ones are refused.
     Cut,
-    /// Nothing goes through and nobody is told. When it is over, new connections work; those that there were stay silent for ever.
+    /// Nothing goes through and nobody is told. When it is over, new connections work; those that there were stay
+    /// silent for ever.
     Silence,
     Slow,
 }

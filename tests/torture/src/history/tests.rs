@@ -359,7 +359,8 @@ impl Till {
     }
 }
 
-/// Callers at one till, each waiting before and after it is served; some are never answered. The sku has 4 on hand; what the till believes is another matter.
+/// Callers at one till, each waiting before and after it is served; some are never answered. The sku has 4 on hand;
+/// what the till believes is another matter.
 fn at_one_till(seed: u64, believed: i64) -> History {
     let (mut dice, history) = (Dice(seed << 32 | 0x9E37_79B9), History::new(4));
     let mut till = Till { free: believed, orders: Default::default() };

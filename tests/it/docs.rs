@@ -1,4 +1,4 @@
-//! The README names every setting and every reason, with what the code has.
+//! The pages in `docs/` name every setting and every reason, with what the code has.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn text(path: &str) -> String {
 
 #[test]
 fn every_setting_is_in_the_table() {
-    let (readme, command) = (text("README.md"), Cli::command());
+    let (page, command) = (text("docs/operations.md"), Cli::command());
     let serve = command.find_subcommand("serve").expect("there is serve");
     let settings =
         serve.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument.get_env()?, argument)));
@@ -20,7 +20,7 @@ fn every_setting_is_in_the_table() {
     for (flag, variable, argument) in settings {
         let default = argument.get_default_values().first().map(|value| format!("`{}`", value.to_string_lossy()));
         let row = format!("| `--{flag}` | `{}` | {} |", variable.to_string_lossy(), default.unwrap_or_default());
-        assert!(readme.contains(&row), "README.md has no row that begins with {row}");
+        assert!(page.contains(&row), "docs/operations.md has no row that begins with {row}");
         count += 1;
     }
     assert!(count > 20, "only {count} settings were found");
@@ -28,7 +28,7 @@ fn every_setting_is_in_the_table() {
 
 #[test]
 fn every_reason_is_in_the_table() {
-    let readme = text("README.md");
+    let page = text("docs/errors.md");
     let protos = ["proto/stockhold/v1/reservation_service.proto", "proto/stockhold/v1/stock_service.proto"].map(text);
     let codes = [
         "INVALID_ARGUMENT",
@@ -49,7 +49,7 @@ fn every_reason_is_in_the_table() {
             && line.starts_with("//")
         {
             let row = format!("| `{reason}` | `{code}` |");
-            assert!(readme.contains(&row), "README.md has no row that begins with {row}");
+            assert!(page.contains(&row), "docs/errors.md has no row that begins with {row}");
             count += 1;
         }
     }
