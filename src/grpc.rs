@@ -13,6 +13,7 @@ pub mod health;
 pub mod incoming;
 mod many;
 mod page_token;
+pub mod peer;
 mod request_id;
 mod reservations;
 pub mod served;

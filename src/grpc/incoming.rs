@@ -13,7 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+use super::peer::Peer;
 
 /// Long enough for some connections to end, short enough for those that wait.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -25,6 +27,7 @@ const PREFACE_BYTES: usize = 24;
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    peer: Peer,
     /// None once the peer has begun to speak.
     preface: Option<Preface>,
     _place: OwnedSemaphorePermit,
@@ -55,7 +58,10 @@ pub fn connections(
         };
         let stream = accept(&listener).await;
         let preface = Preface { bytes: PREFACE_BYTES, deadline: Box::pin(tokio::time::sleep(preface_timeout)) };
-        Some((Ok(Connection { stream, preface: Some(preface), _place: place }), (listener, places)))
+        Some((
+            Ok(Connection { stream, peer: Peer::accepted(), preface: Some(preface), _place: place }),
+            (listener, places),
+        ))
     })
 }
 
@@ -81,10 +87,10 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer
     }
 }
 
