@@ -116,6 +116,9 @@ pub enum LedgerError {
     /// The queue is full; nothing was begun.
     #[error("the queue of the ledger is full")]
     Overloaded,
+    /// The database must not be used as it is, in one sentence that says why and what to do.
+    #[error("{0}")]
+    Unsuitable(String),
     /// The database could not be reached, or kept failing; what was asked may have been committed if it was a write.
     #[error("the database did not answer")]
     Unavailable(#[from] DatabaseError),

@@ -130,7 +130,7 @@ impl From<LedgerError> for Error {
         match error {
             LedgerError::Overloaded => Error::Overloaded,
             LedgerError::Unavailable(_) => Error::Unavailable(Cause::Ledger(error)),
-            LedgerError::Corrupt(_) => Error::Internal(Cause::Ledger(error)),
+            LedgerError::Unsuitable(_) | LedgerError::Corrupt(_) => Error::Internal(Cause::Ledger(error)),
         }
     }
 }

@@ -57,7 +57,7 @@ impl LedgerError {
                 Failure::Collision | Failure::Duplicate | Failure::Connection | Failure::Silence => true,
                 Failure::NoConnection | Failure::Statement => false,
             },
-            LedgerError::Overloaded | LedgerError::Corrupt(_) => false,
+            LedgerError::Overloaded | LedgerError::Unsuitable(_) | LedgerError::Corrupt(_) => false,
         }
     }
 
@@ -74,7 +74,7 @@ impl LedgerError {
                 Failure::Connection | Failure::NoConnection => false,
             },
             LedgerError::Corrupt(_) => true,
-            LedgerError::Overloaded => false,
+            LedgerError::Overloaded | LedgerError::Unsuitable(_) => false,
         }
     }
 
@@ -87,7 +87,7 @@ impl LedgerError {
                 Failure::Collision | Failure::Duplicate | Failure::Statement => Some(false),
             },
             LedgerError::Corrupt(_) => Some(false),
-            LedgerError::Overloaded => None,
+            LedgerError::Overloaded | LedgerError::Unsuitable(_) => None,
         }
     }
 }

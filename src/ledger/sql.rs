@@ -4,6 +4,7 @@ mod dialect;
 mod entity;
 mod insert;
 mod migrate;
+mod open;
 mod packet;
 mod pool;
 mod query;

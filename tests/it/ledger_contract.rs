@@ -41,6 +41,7 @@ macro_rules! cases {
 
 mod disturbed;
 mod dropped;
+mod galera;
 mod hostile;
 mod life;
 mod query;

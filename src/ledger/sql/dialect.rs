@@ -2,58 +2,15 @@
 //! does not know (`FOR UPDATE` and index hints in SQLite). How migrations keep out of each other's way stands in
 //! `migrate`.
 
-use std::time::Duration;
-
 use sea_orm::sea_query::extension::mysql::{IndexHintScope, MySqlSelectStatementExt};
 use sea_orm::sea_query::{MysqlQueryBuilder, QueryBuilder, QueryStatementWriter, SqliteQueryBuilder};
+use sea_orm::sqlx;
 use sea_orm::sqlx::mysql::MySqlDatabaseError;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryTrait, RuntimeErr, Select,
-    Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryTrait, RuntimeErr, Select, Statement,
 };
 
-use crate::ledger::ACQUIRE_TIMEOUT;
 use crate::ledger::database::Failure;
-
-/// A connection that was idle for this long is looked at before it is used: the server may have been restarted
-/// meanwhile.
-const IDLE_TRUSTED: Duration = Duration::from_secs(1);
-
-/// How long a statement waits for a lock, on both engines. Locks are held for milliseconds; a batch with one row that
-/// is held for longer is halved again and again, a wait each time.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
-
-/// Connections are replaced this often: after a failover those to the old primary, which may still answer, are gone
-/// with it.
-const LIFETIME: Duration = Duration::from_secs(60);
-
-/// Connections that nobody needs for this long are closed at one of the next looks, which are taken as often: before
-/// the server does it.
-const IDLE: Duration = Duration::from_secs(3);
-
-/// A connection that says nothing for so long is closed by the server, and what it has locked is free again: after that
-/// time a location goes on whose instance vanished without a word in the midst of a transaction. Longer than a try may
-/// take.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Enough for every statement that is prepared.
-const STATEMENTS_KEPT: usize = 256;
-
-/// Read committed takes no gap locks, so that rows are locked one by one and in order; and each statement sees what is
-/// committed by then, so that what is read behind a lock is what its last holder left. Strict mode never cuts what does
-/// not fit. Texts mean what sea-query has written because a backslash escapes (there is no `NO_BACKSLASH_ESCAPES`) and
-/// is never the second half of a character, as it may be in what a URL could ask for. `lock_wait_timeout` is about the
-/// locks that backups and changes of a table take.
-fn mysql_session() -> String {
-    let (wait_timeout_secs, lock_wait_secs) = (WAIT_TIMEOUT.as_secs(), LOCK_WAIT.as_secs());
-    format!(
-        "SET NAMES utf8mb4; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-         SET SESSION wait_timeout = {wait_timeout_secs}, innodb_lock_wait_timeout = {lock_wait_secs}, lock_wait_timeout = {lock_wait_secs}, \
-         sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-    )
-}
 
 /// The engine behind a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,61 +20,10 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect that a URL asks for. The error does not show the URL: it may hold a password.
-    pub(super) fn of_url(url: &str) -> Result<Self, DbErr> {
-        match url.split_once(':') {
-            Some(("mysql", _)) => Ok(Self::MySql),
-            Some(("sqlite", _)) => Ok(Self::Sqlite),
-            _ => Err(DbErr::Conn(RuntimeErr::Internal("the database URL must begin with mysql: or sqlite:".into()))),
-        }
-    }
-
     pub(super) fn backend(self) -> DbBackend {
         match self {
             Self::MySql => DbBackend::MySql,
             Self::Sqlite => DbBackend::Sqlite,
-        }
-    }
-
-    /// How a pool is opened.
-    pub(super) fn connect_options(url: &str, connections_max: u32) -> ConnectOptions {
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(connections_max)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire_if_idle_for(IDLE_TRUSTED)
-            .sqlx_logging(false)
-            .map_sqlx_mysql_opts(|options| options.statement_cache_capacity(STATEMENTS_KEPT))
-            .map_sqlx_mysql_pool_opts(|pool| {
-                pool.idle_timeout(IDLE).max_lifetime(LIFETIME).after_connect(|connection, _| {
-                    Box::pin(async move {
-                        connection.execute(AssertSqlSafe(mysql_session())).await?;
-                        Ok(())
-                    })
-                })
-            })
-            .map_sqlx_sqlite_opts(|options| {
-                options
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(LOCK_WAIT)
-                    .statement_cache_capacity(STATEMENTS_KEPT)
-            });
-        options
-    }
-
-    /// Connects once, without a pool, because a pool that cannot connect says only that it waited.
-    pub(super) async fn probe(self, url: &str) -> Result<(), DbErr> {
-        let connection_error = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
-        match self {
-            Self::MySql => sqlx::MySqlConnection::connect(url)
-                .await
-                .map_err(connection_error)?
-                .close()
-                .await
-                .map_err(connection_error),
-            // Its pool opens a file, which succeeds or fails at once.
-            Self::Sqlite => Ok(()),
         }
     }
 
@@ -300,11 +206,5 @@ mod tests {
         ] {
             assert_eq!(sqlite_failure(Some(code)), expected, "{code}");
         }
-    }
-
-    #[test]
-    fn an_unknown_url_is_refused_without_being_shown() {
-        let error = Dialect::of_url("postgres://user:secret@host/db").expect_err("refused").to_string();
-        assert!(error.contains("mysql:") && !error.contains("secret"), "{error}");
     }
 }

@@ -1,29 +1,23 @@
 //! Brings the tables up to date, safely when several instances start at once: one migrates, the others wait for it.
 
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 
 use super::dialect::Dialect;
+use super::open::{Address, one_session};
 use super::pool::Pool;
-use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
+use crate::ledger::LedgerError;
 
 /// The lock that instances of one database share. A name has at most 64 characters. (MySQL 9.6 and later have no SHA1.)
 const MYSQL_LOCK: &str =
     "SELECT CAST(COALESCE(GET_LOCK(CONCAT('stockhold.', LEFT(SHA2(DATABASE(), 256), 40)), 60), 0) AS SIGNED) AS locked";
 
 pub(super) async fn migrate(pool: &Pool) -> Result<usize, LedgerError> {
-    let dialect = pool.dialect();
-    match dialect {
-        Dialect::MySql => {
-            // The lock belongs to a connection, so there must be only one, and nothing may replace it meanwhile, as the
-            // pool's own connections are replaced. Closing it releases the lock, and so does the server, when this
-            // instance vanishes.
-            let mut options = ConnectOptions::new(pool.url());
-            options.max_connections(1).max_lifetime(None).idle_timeout(None).acquire_timeout(ACQUIRE_TIMEOUT);
-            let alone = Database::connect(options.sqlx_logging(false).to_owned()).await?;
+    match pool.address() {
+        Address::MySql(options) => {
+            // The lock belongs to a session. Its end releases the lock, also when this instance vanishes.
+            let alone = one_session(options).await?;
             alone.execute_unprepared("SET SESSION wait_timeout = 30, lock_wait_timeout = 60").await?;
-            let locked: i64 = dialect.row(&alone, MYSQL_LOCK).await?.try_get("", "locked")?;
+            let locked: i64 = Dialect::MySql.row(&alone, MYSQL_LOCK).await?.try_get("", "locked")?;
             let applied = if locked == 1 {
                 migrations::apply(&alone).await
             } else {
@@ -32,7 +26,7 @@ pub(super) async fn migrate(pool: &Pool) -> Result<usize, LedgerError> {
             alone.close().await?;
             Ok(applied?)
         }
-        Dialect::Sqlite => {
+        Address::Sqlite(_) => {
             // The write lock is taken now: a read that becomes a write may fail without waiting.
             let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
             let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };

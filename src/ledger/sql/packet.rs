@@ -2,9 +2,10 @@
 //! number of them shares one; prepared statements each need their own, and as many preparations as their lists have
 //! lengths.
 //!
-//! Both engines run the statements of a packet in order and stop at the first that fails. So what stands behind it, as
-//! a `COMMIT`, is not run. Neither waits for the client in between: a packet that has arrived is run even if nobody
-//! hears the answer.
+//! Both engines run the statements of a packet in order and stop at the first that fails, so a `COMMIT` behind a failure
+//! does not run. Galera is the exception: it runs the rest of a packet whose transaction it has aborted. `open` refuses
+//! it. Neither engine waits for the client within a packet: a packet that has arrived is run even if nobody reads the
+//! answer.
 
 use futures::TryStreamExt;
 use sea_orm::sqlx::pool::PoolConnection;

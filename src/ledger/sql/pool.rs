@@ -8,11 +8,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use sea_orm::{ConnAcquireErr, Database, DatabaseConnection, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbErr};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::dialect::Dialect;
+use super::open::Address;
 use crate::ledger::repeat::{REPEAT_WITHIN, repeat, silent};
 use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
 
@@ -25,8 +26,7 @@ const KEPT_MIN: Duration = Duration::from_secs(30);
 pub(super) struct Pool(Arc<Inner>);
 
 struct Inner {
-    url: String,
-    dialect: Dialect,
+    address: Address,
     connections_max: u32,
     current: RwLock<Current>,
     /// Since when the present one is in its place, unless it is the first; held by whoever replaces it.
@@ -42,21 +42,20 @@ struct Current {
 impl Pool {
     /// Connects, or says within seconds why not.
     pub(super) async fn open(url: &str, connections_max: u32) -> Result<Self, LedgerError> {
-        let dialect = Dialect::of_url(url)?;
-        timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await.map_err(|_| silent(ACQUIRE_TIMEOUT))??;
+        let address = Address::parse(url)?;
+        timeout(ACQUIRE_TIMEOUT, address.probe()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))??;
         // SQLite may be busy when several connect to a new file: the first of them changes its journal.
-        let connect = || async { Ok(Database::connect(Dialect::connect_options(url, connections_max)).await?) };
-        let db = repeat(Instant::now() + REPEAT_WITHIN, connect).await?;
+        let db = repeat(Instant::now() + REPEAT_WITHIN, || address.pool(connections_max)).await?;
         let current = RwLock::new(Current { db, number: 0 });
-        Ok(Self(Arc::new(Inner { url: url.to_owned(), dialect, connections_max, current, replaced: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { address, connections_max, current, replaced: Mutex::default() })))
     }
 
     pub(super) fn dialect(&self) -> Dialect {
-        self.0.dialect
+        self.0.address.dialect()
     }
 
-    pub(super) fn url(&self) -> &str {
-        &self.0.url
+    pub(super) fn address(&self) -> &Address {
+        &self.0.address
     }
 
     /// The connections as they are now.
@@ -85,15 +84,15 @@ impl Pool {
 
     /// Replaces the pool of this number, unless somebody did so already, if the database answers to a new connection.
     async fn renew(self, spoiled: u64) {
-        let Inner { url, dialect, connections_max, current, replaced } = &*self.0;
+        let Inner { address, connections_max, current, replaced } = &*self.0;
         let Ok(mut replaced) = replaced.try_lock() else { return };
         if replaced.is_some_and(|since| since.elapsed() < KEPT_MIN) || self.current().number != spoiled {
             return;
         }
-        if !matches!(timeout(ACQUIRE_TIMEOUT, dialect.probe(url)).await, Ok(Ok(()))) {
+        if !matches!(timeout(ACQUIRE_TIMEOUT, address.probe()).await, Ok(Ok(()))) {
             return;
         }
-        if let Ok(db) = Database::connect(Dialect::connect_options(url, *connections_max)).await {
+        if let Ok(db) = address.pool(*connections_max).await {
             tracing::warn!("connections to the database were lost without a word: all are replaced");
             let new = Current { db, number: spoiled + 1 };
             *current.write().unwrap_or_else(PoisonError::into_inner) = new;
