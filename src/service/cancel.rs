@@ -1,29 +1,28 @@
-//! Cancel: what is held is free at once, and from then on recovery completes the cancel if this call does not; then the
-//! settlement; then the answer. Where a confirm has begun the ledger decides which of the two came first, so the
-//! settlement comes first.
+//! Cancel: first the units are free, then the cancel is settled, then the caller is answered. After the first step
+//! recovery completes the cancel if this call does not. Where a confirm has begun, the ledger decides which of the two
+//! came first, so the settlement comes before the units are free.
 
 use fail::fail_point;
 
-use super::{Error, Service, unexpected};
+use super::holds::CancelBegun;
+use super::{Error, Service};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, State};
-use crate::holds::{Command, Reply};
 use crate::ledger::{Intent, Place};
 
 impl Service {
-    /// Gives the stock back for good. An id never seen is remembered as cancelled.
+    /// Gives the stock back for good. An unknown id is remembered as cancelled.
     ///
     /// # Errors
-    /// Refused: `Confirmed`. `OutcomeUnknown`: repeat to be sure; what was not confirming is free, and its cancel will
-    /// be settled.
+    /// Refused: `Confirmed`. `OutcomeUnknown`: the caller repeats to be sure. Unless a confirm had begun, the units are
+    /// free and recovery settles the cancel.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
         let place = self.ledger.place(location)?;
-        let reservation = match self.apply(location, Command::Cancel { id: id.clone() }).await? {
-            Reply::Accepted(_) => {
+        let reservation = match self.holds.cancel(location, &id).await? {
+            CancelBegun::Unsettled => {
                 fail_point!("cancel-released", |_| std::process::abort());
                 self.settle_cancel(place, location, id).await?
             }
-            Reply::Ended(reservation) => reservation,
-            reply => return Err(unexpected(&reply)),
+            CancelBegun::Ended(reservation) => reservation,
         };
         match reservation.state {
             State::Confirmed => Err(Refusal::Confirmed(reservation.id).into()),
@@ -31,8 +30,8 @@ impl Service {
         }
     }
 
-    /// Settles a reservation as cancelled, unless it is settled already, tells the holds' store what stands, and
-    /// answers it.
+    /// Settles a reservation as cancelled unless it is settled already. Writes the settlement that stands to the holds'
+    /// store, and answers it.
     pub(super) async fn settle_cancel(
         &self,
         place: Place,
@@ -43,6 +42,6 @@ impl Service {
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("cancel-committed", |_| std::process::abort());
         // Without its tombstone a Reserve that arrives late would hold stock, so a caller must repeat if this fails.
-        self.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
+        self.holds.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
     }
 }

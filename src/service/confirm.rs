@@ -1,18 +1,18 @@
-//! Confirm: (a) `begin` in the holds' store, (b) the group commit, (c) the answer, and without keeping the caller
-//! waiting (d) `settle` in the holds' store.
+//! Confirm: (a) `begin` in the holds' store, (b) the group commit in the ledger, (c) the answer, (d) `settle` in the
+//! holds' store. The caller does not wait for (d).
 //!
-//! Once `begin` succeeded the confirm rolls forward, here or in `recover`; nothing rolls it back but a Cancel that is
-//! settled first. Before any refusal is answered the settlement is read: the ledger's word stands, whatever the holds'
-//! store forgot.
+//! Once `begin` has succeeded the confirm rolls forward, here or in `recover`. Only a Cancel that is settled first
+//! stops it. Before any refusal is answered the settlement is read, because the ledger's word stands, whatever the
+//! holds' store has forgotten.
 
 use std::sync::Arc;
 
 use fail::fail_point;
 
-use super::final_word::ended;
-use super::{Error, LatePolicy, Service, unexpected};
+use super::holds::Begun;
+use super::settle::ended;
+use super::{Error, LatePolicy, Service};
 use crate::domain::{Fingerprint, Lines, Location, Refusal, Reservation, ReservationId, Shortage, State};
-use crate::holds::{Command, Reply};
 use crate::ledger::{Intent, Place, Verdict};
 
 impl Service {
@@ -20,7 +20,7 @@ impl Service {
     ///
     /// # Errors
     /// Refused: `ReservationNotFound`, `ConfirmMismatch`, or how the reservation ended; with `Reacquire` also
-    /// `UnknownSkus` and `RetiredSkus`. `OutcomeUnknown`: it may still be confirmed, repeat.
+    /// `UnknownSkus` and `RetiredSkus`. `OutcomeUnknown`: it may still be confirmed; the caller repeats.
     pub async fn confirm(
         self: &Arc<Self>,
         location: &Location,
@@ -31,34 +31,28 @@ impl Service {
         // The place comes first: an overloaded service refuses before it has promised anything.
         let place = self.ledger.place(location)?;
         let wanted = part.as_ref().map(Lines::fingerprint);
-        let command = Command::Begin { id: id.clone(), lines: part, reacquire: late == LatePolicy::Reacquire };
-        let refusal = match self.apply_filling(location, command).await {
-            Ok(Reply::Accepted(reservation)) if reservation.state == State::Confirming => {
+        let refusal = match self.holds.begin(location, &id, part, late == LatePolicy::Reacquire).await? {
+            Begun::Confirming(reservation) => {
                 fail_point!("confirm-begun", |_| std::process::abort());
                 let committed = self.commit(place, location, reservation).await?;
                 let Verdict { settlement, rows, .. } = committed.verdict.clone();
-                self.settle_soon(location, settlement, rows);
+                self.settle_hold_soon(location, settlement, rows);
                 return committed.answer();
             }
-            Ok(Reply::Accepted(reservation)) => return Ok(reservation),
-            Ok(Reply::Short(shortages)) => {
-                let word = Box::pin(self.reject(place, location, &id, &shortages)).await?;
-                return answer(Some(word), wanted, Refusal::Rejected(id, shortages));
+            Begun::Confirmed(reservation) => return Ok(reservation),
+            Begun::Short(shortages) => {
+                let settled = Box::pin(self.reject(place, location, &id, &shortages)).await?;
+                return answer(Some(settled), wanted, Refusal::Rejected(id, shortages));
             }
-            Ok(Reply::NotFound) => Refusal::ReservationNotFound(id.clone()),
-            Ok(Reply::Mismatch) => Refusal::ConfirmMismatch(id.clone()),
-            Ok(Reply::Retired(skus)) => Refusal::RetiredSkus(skus),
-            Ok(Reply::Ended(reservation)) => {
-                // A cancel that is settled on the way takes a place of its own.
+            Begun::Ended(reservation) => {
+                // If a cancel has to be settled on the way, it takes a place of its own.
                 drop(place);
-                let word = self.known(location, reservation).await?;
-                return answer(Some(word), wanted, Refusal::Expired(id));
+                let checked = self.checked_with_ledger(location, reservation).await?;
+                return answer(Some(checked), wanted, Refusal::Expired(id));
             }
-            Ok(reply) => return Err(unexpected(&reply)),
-            Err(Error::Refused(refusal)) => refusal,
-            Err(error) => return Err(error),
+            Begun::No(refusal) => refusal,
         };
-        answer(Box::pin(self.final_word(location, &id)).await?, wanted, refusal)
+        answer(Box::pin(self.read_settlement(location, &id)).await?, wanted, refusal)
     }
 
     /// Step (b) for a reservation that is confirming.
@@ -79,7 +73,7 @@ impl Service {
     }
 
     /// Ends a reservation whose stock could not be taken again, and answers what stands. It is settled before it is
-    /// answered: otherwise a stray duplicate of the request could deduct later what the caller was told is gone.
+    /// answered: otherwise a late duplicate of the request could deduct what the caller was told is gone.
     async fn reject(
         &self,
         place: Place,
@@ -91,7 +85,7 @@ impl Service {
         let verdict = place.settle(location.clone(), id.clone(), Intent::Reject { lines }).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("confirm-rejected", |_| std::process::abort());
-        self.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
+        self.holds.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)
     }
 }
 
@@ -106,21 +100,21 @@ pub(super) struct Committed {
 impl Committed {
     fn answer(self) -> Result<Reservation, Error> {
         let Self { wanted, create_ms, expire_ms, verdict } = self;
-        let word = Reservation { create_ms, expire_ms, ..verdict.settlement.into_reservation() };
-        let refusal = Refusal::Rejected(word.id.clone(), verdict.shortages);
-        answer(Some(word), Some(wanted), refusal)
+        let settled = Reservation { create_ms, expire_ms, ..verdict.settlement.into_reservation() };
+        let refusal = Refusal::Rejected(settled.id.clone(), verdict.shortages);
+        answer(Some(settled), Some(wanted), refusal)
     }
 }
 
-/// The answer to a confirm: the ledger's word if there is one, else the refusal.
-fn answer(word: Option<Reservation>, wanted: Option<Fingerprint>, refusal: Refusal) -> Result<Reservation, Error> {
-    let Some(word) = word else { return Err(refusal.into()) };
-    Err(match word.state {
-        State::Confirmed if word.confirmed == wanted.or(word.reserved) => return Ok(word),
-        State::Confirmed => Refusal::ConfirmMismatch(word.id),
-        // It names what is short, if it is this call that ended the reservation.
+/// The answer to a confirm: what the ledger has settled if it has, else the refusal.
+fn answer(settled: Option<Reservation>, wanted: Option<Fingerprint>, refusal: Refusal) -> Result<Reservation, Error> {
+    let Some(settled) = settled else { return Err(refusal.into()) };
+    Err(match settled.state {
+        State::Confirmed if settled.confirmed == wanted.or(settled.reserved) => return Ok(settled),
+        State::Confirmed => Refusal::ConfirmMismatch(settled.id),
+        // If this call rejected the reservation, its refusal names what is short.
         State::Rejected if matches!(refusal, Refusal::Rejected(..)) => refusal,
-        _ => ended(&word).unwrap_or(refusal),
+        _ => ended(&settled).unwrap_or(refusal),
     }
     .into())
 }

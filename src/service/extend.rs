@@ -1,10 +1,12 @@
 //! Extend: one command. The deadline is absolute and never moves earlier, so repeats and reordered requests are
 //! harmless.
 
-use super::final_word::ended;
-use super::{Error, LatePolicy, Service, refused};
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::holds::Extended;
+use super::settle::ended;
+use super::{Error, LatePolicy, Service};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, State};
-use crate::holds::{Command, Reply};
 
 impl Service {
     /// Moves the deadline of a reservation to `expire_ms` (Unix milliseconds) if that is later.
@@ -20,8 +22,8 @@ impl Service {
         late: LatePolicy,
     ) -> Result<Reservation, Error> {
         let reservation = self.extend_or_revive(location, &id, expire_ms, false).await?;
-        // What the ledger ended while the holds' store could not be told must not come back to life, so it is asked
-        // first.
+        // The ledger may have settled the reservation when the holds' store could not be told. Such a reservation must
+        // not come back to life, so the ledger is asked first.
         let reservation = match late {
             LatePolicy::Reacquire if reservation.state == State::Expired => {
                 self.extend_or_revive(location, &id, expire_ms, true).await?
@@ -34,7 +36,7 @@ impl Service {
         }
     }
 
-    /// The reservation after one try to extend it, as both stores know it; ended if it was not extended.
+    /// The reservation after one try to extend it, checked with the ledger; it has ended if it was not extended.
     async fn extend_or_revive(
         &self,
         location: &Location,
@@ -44,23 +46,19 @@ impl Service {
     ) -> Result<Reservation, Error> {
         let lifetime = self.limits.lifetime_max;
         let lifetime_ms = lifetime.as_millis() as u64;
-        let command = Command::Extend { id: id.clone(), expire_ms, lifetime_ms, reacquire };
-        match self.apply_filling(location, command).await? {
-            Reply::Accepted(reservation) | Reply::Ended(reservation) => self.known(location, reservation).await,
-            Reply::NotFound => {
-                let word = self.final_word(location, id).await?;
-                word.ok_or_else(|| Refusal::ReservationNotFound(id.clone()).into())
+        match self.holds.extend(location, id, expire_ms, lifetime_ms, reacquire).await? {
+            Extended::Known(reservation) => self.checked_with_ledger(location, reservation).await,
+            Extended::NotFound => {
+                let settled = self.read_settlement(location, id).await?;
+                settled.ok_or_else(|| Refusal::ReservationNotFound(id.clone()).into())
             }
-            Reply::BeyondLifetime(latest_ms) => {
-                let latest = humantime::format_rfc3339_millis(
-                    std::time::UNIX_EPOCH + std::time::Duration::from_millis(latest_ms),
-                );
+            Extended::BeyondLifetime(latest_ms) => {
+                let latest = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(latest_ms));
                 let lifetime = humantime::format_duration(lifetime);
                 let description =
                     format!("must be at most {latest}: a reservation lasts at most {lifetime} from its creation");
                 Err(Refusal::invalid("expire_time", description).into())
             }
-            reply => Err(refused(reply)),
         }
     }
 }

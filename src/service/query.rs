@@ -1,17 +1,17 @@
 //! Reading reservations.
 
-use super::{Error, Service, unexpected};
+use super::{Error, Service};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, Sku, State};
-use crate::holds::{Command, Position, Reply};
+use crate::holds::Position;
 
-/// How many index entries are looked at for one page before it is answered, full or not.
+/// How many index entries are read for one page before it is answered, full or not.
 const ENTRIES_MAX: usize = 1000;
 
 /// How many of them are read at a time.
 const READ_MAX: usize = 100;
 
-/// A page with so many lines is answered, full or not: clients refuse messages of more than 4 MiB. One more read of 100
-/// reservations with 100 lines each stays below that.
+/// A page with so many lines is answered, full or not, because clients refuse messages of more than 4 MiB. One more
+/// read of 100 reservations with 100 lines each stays below that.
 const LINES_MAX: usize = 10_000;
 
 impl Service {
@@ -20,13 +20,12 @@ impl Service {
     /// # Errors
     /// Refused: `ReservationNotFound`.
     pub async fn get_reservation(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
-        match self.apply(location, Command::Get { id: id.clone() }).await? {
-            Reply::Accepted(reservation) => self.known(location, reservation).await,
-            Reply::NotFound => {
-                let word = self.final_word(location, &id).await?;
-                word.ok_or_else(|| Refusal::ReservationNotFound(id).into())
+        match self.holds.get(location, &id).await? {
+            Some(reservation) => self.checked_with_ledger(location, reservation).await,
+            None => {
+                let settled = self.read_settlement(location, &id).await?;
+                settled.ok_or_else(|| Refusal::ReservationNotFound(id).into())
             }
-            reply => Err(unexpected(&reply)),
         }
     }
 
@@ -41,10 +40,7 @@ impl Service {
         let (mut found, mut entries, mut lines) = (Vec::new(), 0, 0);
         loop {
             let limit = READ_MAX.min(page_size - found.len());
-            let page = match self.apply(location, Command::List { after, limit }).await? {
-                Reply::Page(page) => page,
-                reply => return Err(unexpected(&reply)),
-            };
+            let page = self.holds.list(location, after, limit).await?;
             let counts = |reservation: &Reservation| {
                 let overdue = reservation.state == State::Held && reservation.expire_ms <= Some(page.now_ms);
                 !overdue && sku.is_none_or(|sku| reservation.lines.quantity(sku) > 0)

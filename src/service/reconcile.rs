@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Error, Service, unexpected};
+use super::{Error, Service};
 use crate::domain::{Location, Reservation, ReservationId, Settlement, Sku, State, StockRow};
-use crate::holds::{Command, Held, Position, Reply};
+use crate::holds::{Held, Position};
 use crate::ledger::Book;
 
 /// The first findings are reported in words, the rest only counted.
@@ -96,16 +96,10 @@ impl Run<'_> {
         }
     }
 
-    async fn apply(&self, command: Command) -> Result<Reply, Error> {
-        self.service.apply(self.location, command).await
-    }
-
     /// Some live reservations, and where to go on.
     async fn live(&self, after: Option<Position>) -> Result<(Vec<Reservation>, Option<Position>), Error> {
-        match self.apply(Command::List { after, limit: PAGE_MAX }).await? {
-            Reply::Page(page) => Ok((page.reservations, page.next)),
-            reply => Err(unexpected(&reply)),
-        }
+        let page = self.service.holds.list(self.location, after, PAGE_MAX).await?;
+        Ok((page.reservations, page.next))
     }
 
     /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was
@@ -129,11 +123,11 @@ impl Run<'_> {
     async fn compare_settled(&mut self, settlement: Settlement) -> Result<(), Error> {
         let id = settlement.id.clone();
         // It may have been confirmed and settled since the page was read.
-        let now = self.apply(Command::Get { id: id.clone() }).await?;
-        if matches!(now, Reply::Accepted(reservation) if reservation.state == State::Held) {
+        let now = self.service.holds.get(self.location, &id).await?;
+        if now.is_some_and(|reservation| reservation.state == State::Held) {
             let description = format!("is held, although the ledger has it as {:?}", settlement.outcome);
             let repaired = self.repair
-                && match self.service.tell(self.location, settlement).await {
+                && match self.service.settle_from_ledger(self.location, settlement).await {
                     Ok(_) => true,
                     Err(error) => {
                         tracing::warn!(
@@ -154,13 +148,8 @@ impl Run<'_> {
     async fn compare_registers(&mut self) -> Result<BTreeMap<Sku, Held>, Error> {
         let (mut all, mut cursor) = (BTreeMap::new(), String::new());
         loop {
-            let skus = match self.apply(Command::Skus { cursor }).await? {
-                Reply::Skus(skus, next) => {
-                    cursor = next;
-                    skus
-                }
-                reply => return Err(unexpected(&reply)),
-            };
+            let (skus, next) = self.service.holds.skus(self.location, cursor).await?;
+            cursor = next;
             let new: BTreeSet<_> = skus.into_iter().filter(|sku| !all.contains_key(sku)).collect();
             for chunk in new.into_iter().collect::<Vec<_>>().chunks(PAGE_MAX) {
                 let counters = self.compare_some_registers(chunk).await?;
@@ -174,10 +163,7 @@ impl Run<'_> {
     }
 
     async fn counters(&self, skus: &[Sku]) -> Result<Vec<(Option<StockRow>, Held)>, Error> {
-        match self.apply(Command::Counters { skus: skus.to_vec() }).await? {
-            Reply::Counters(counters) => Ok(counters),
-            reply => Err(unexpected(&reply)),
-        }
+        self.service.holds.counters(self.location, skus).await
     }
 
     async fn compare_some_registers(&mut self, skus: &[Sku]) -> Result<Vec<Held>, Error> {
@@ -198,8 +184,8 @@ impl Run<'_> {
             let expected = row.map_or("no row".to_owned(), |row| {
                 format!("version {} on_hand {} floor {} retired {}", row.version, row.on_hand, row.floor, row.retired)
             });
-            let repair = Command::ReplaceRegister { sku: sku.clone(), judged: Some(judged), row };
-            let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
+            let repaired =
+                self.repair && self.service.holds.replace_register(self.location, sku.clone(), judged, row).await?;
             let description = format!("the register has {found}; the ledger has {expected}");
             self.add(Finding { kind: FindingKind::Register, sku: Some(sku), id: None, description, repaired });
         }
@@ -232,8 +218,8 @@ impl Run<'_> {
             if now.first().is_none_or(|(_, held)| *held != judged) {
                 continue;
             }
-            let repair = Command::ReplaceHeld { sku: sku.clone(), judged, units };
-            let repaired = self.repair && self.apply(repair).await? == Reply::Pushed(1);
+            let repaired =
+                self.repair && self.service.holds.replace_held(self.location, sku.clone(), judged, units).await?;
             let description = format!("held is {}; the live holds have {units}", judged.units);
             self.add(Finding { kind: FindingKind::Held, sku: Some(sku), id: None, description, repaired });
         }

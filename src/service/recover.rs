@@ -1,26 +1,25 @@
-//! Recovery and sweeping: what a crash, an unknown outcome or the time left behind, one location at a time. Safe on
-//! every instance at once.
+//! Recovery and sweeping, one location at a time: they finish what a crash or an unknown outcome left behind, and what
+//! has expired. Safe on every instance at once.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::{Error, Service, unexpected};
+use super::{Error, Service};
 use crate::domain::{Location, Reservation, State};
-use crate::holds::{Command, Reply};
 use crate::ledger::Verdict;
 
 /// How many reservations are finished at the same time: one group commit's worth.
 const CLAIMED_MAX: usize = 100;
 
-/// Commands of one sweep: some 200,000 holds of one line. The next one goes on.
+/// How many commands one sweep sends: enough for some 200,000 holds of one line. The next sweep goes on.
 const SWEEPS_MAX: usize = 1000;
 
-/// A sweep is followed by a pause of so many times what it took.
+/// After each command the sweep pauses for this many times what the command took.
 const SWEEP_PAUSE: u32 = 3;
 
-/// Claims of one recovery. The next one goes on.
+/// How often one recovery claims. The next recovery goes on.
 const CLAIMS_MAX: usize = 1000;
 
 /// What recovery did.
@@ -33,20 +32,16 @@ pub struct Recovered {
 }
 
 impl Service {
-    /// Finishes reservations that nobody touched for `grace` although their settlement may be missing: rolls confirms
+    /// Finishes reservations whose settlement may be missing and that have lain untouched for `grace`: rolls confirms
     /// forward, settles cancels.
     pub async fn recover(&self, location: &Location, grace: Duration) -> Result<Recovered, Error> {
         let mut recovered = Recovered::default();
         for _ in 0..CLAIMS_MAX {
-            let claim = Command::Claim { limit: CLAIMED_MAX, grace_ms: grace.as_millis() as u64 };
-            let claimed = match self.apply(location, claim).await? {
-                Reply::Claimed(claimed) => claimed,
-                reply => return Err(unexpected(&reply)),
-            };
+            let claimed = self.holds.claim(location, CLAIMED_MAX, grace).await?;
             let last = claimed.len() < CLAIMED_MAX;
             for result in join_all(claimed.into_iter().map(|reservation| self.finish(location, reservation))).await {
                 match result {
-                    // A refusal is an end as well: the ledger has spoken, and the holds' store was told.
+                    // A refusal is an end as well: the reservation is settled in both stores.
                     Ok(_) | Err(Error::Refused(_)) => recovered.finished += 1,
                     Err(error) => {
                         recovered.failed += 1;
@@ -66,7 +61,7 @@ impl Service {
         match reservation.state {
             State::Confirming => {
                 let Verdict { settlement, rows, .. } = self.commit(place, location, reservation).await?.verdict;
-                self.settle(location, settlement, rows).await
+                self.holds.settle(location, settlement, rows).await
             }
             State::Cancelled => self.settle_cancel(place, location, reservation.id).await,
             State::Held | State::Confirmed | State::Expired | State::Rejected => {
@@ -75,23 +70,18 @@ impl Service {
         }
     }
 
-    /// Reclaims overdue holds, many but not without end; answers how many. It takes the store a fraction of the time,
-    /// so that whoever reserves meanwhile hardly notices: nobody waits for it, for a Reserve that is short reclaims by
-    /// itself.
+    /// Reclaims overdue holds, up to a bound, and answers how many. It uses a fraction of the store's time, so that
+    /// Reserves hardly notice. No caller waits for it: a Reserve that finds too little reclaims by itself.
     pub async fn sweep(&self, location: &Location) -> Result<usize, Error> {
         let mut swept = 0;
         for _ in 0..SWEEPS_MAX {
             let begun = Instant::now();
-            match self.apply(location, Command::Sweep).await? {
-                Reply::Swept { holds, more } => {
-                    swept += holds;
-                    if !more {
-                        break;
-                    }
-                    sleep(begun.elapsed() * SWEEP_PAUSE).await;
-                }
-                reply => return Err(unexpected(&reply)),
+            let (holds, more) = self.holds.sweep(location).await?;
+            swept += holds;
+            if !more {
+                break;
             }
+            sleep(begun.elapsed() * SWEEP_PAUSE).await;
         }
         Ok(swept)
     }

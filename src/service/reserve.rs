@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::final_word::ended;
-use super::{Error, Service, refused};
+use super::settle::ended;
+use super::{Error, Service};
 use crate::domain::{Lines, Location, Refusal, Reservation, ReservationId, State};
-use crate::holds::{Command, Reply};
 
 impl Service {
     /// Holds all lines or none for `ttl`, which is within the limits.
@@ -21,12 +20,8 @@ impl Service {
         ttl: Duration,
     ) -> Result<Reservation, Error> {
         let fingerprint = lines.fingerprint();
-        let command = Command::Reserve { id: id.clone(), lines, ttl_ms: ttl.as_millis() as u64 };
-        let reservation = match self.apply_filling(location, command).await? {
-            Reply::Accepted(reservation) | Reply::Ended(reservation) => self.known(location, reservation).await?,
-            Reply::IdReused => return Err(Refusal::ReservationIdReused(id).into()),
-            reply => return Err(refused(reply)),
-        };
+        let reservation = self.holds.reserve(location, &id, lines, ttl.as_millis() as u64).await?;
+        let reservation = self.checked_with_ledger(location, reservation).await?;
         if reservation.reserved.is_some_and(|reserved| reserved != fingerprint) {
             return Err(Refusal::ReservationIdReused(id).into());
         }

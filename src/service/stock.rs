@@ -1,14 +1,13 @@
 //! Supply: changed in the ledger first, then pushed to the holds' store.
 
-use super::{Error, Service, unexpected};
+use super::{Error, Service};
 use crate::domain::{Adjustment, Location, RequestId, Sku, StockItem, StockTarget};
-use crate::holds::{Command, Reply};
 
 impl Service {
     /// Sets `on_hand`, `floor` and `retired` of all skus or none, and answers how they stand.
     ///
     /// # Errors
-    /// Refused: `RequestIdReused`, `VersionMismatch`. `OutcomeUnknown`: it may have been done; repeat.
+    /// Refused: `RequestIdReused`, `VersionMismatch`. `OutcomeUnknown`: it may have been done; the caller repeats.
     pub async fn set_stock(
         &self,
         location: &Location,
@@ -23,8 +22,8 @@ impl Service {
     /// Adds units to all skus or none, and answers how they stand. `reason` goes to the books.
     ///
     /// # Errors
-    /// Refused: `RequestIdReused`, `UnknownSkus`, `InvalidFields` (out of bounds). `OutcomeUnknown`: it may have been
-    /// done; repeat.
+    /// Refused: `RequestIdReused`, `UnknownSkus`, `InvalidFields` (out of bounds). `OutcomeUnknown`: it may have
+    /// been done; the caller repeats.
     pub async fn adjust_stock(
         &self,
         location: &Location,
@@ -37,18 +36,15 @@ impl Service {
         self.push(location, adjustments.into_iter().map(|adjustment| adjustment.sku).collect()).await
     }
 
-    /// Tells the holds' store of rows that were just written, and reads them as they stand.
+    /// Pushes rows that were just written to the holds' store, and reads them as they stand.
     async fn push(&self, location: &Location, skus: Vec<Sku>) -> Result<Vec<StockItem>, Error> {
-        for sku in &skus {
-            self.unknown_skus.invalidate(&(location.clone(), sku.clone()));
-        }
+        self.holds.created(location, &skus);
         let pushed = async {
             let rows = self.ledger.rows(location, &skus).await?;
-            self.apply(location, Command::Push { rows }).await?;
+            self.holds.push(location, rows).await?;
             self.get_stock(location, skus).await
         };
-        // The change is durable; what failed is only to tell it. The sync task pushes the rows, and a repeat answers in
-        // full.
+        // The change is durable even if this fails. Sync pushes the rows then, and a repeated call answers in full.
         pushed.await.map_err(Error::once_begun)
     }
 
@@ -59,10 +55,7 @@ impl Service {
     pub async fn get_stock(&self, location: &Location, mut skus: Vec<Sku>) -> Result<Vec<StockItem>, Error> {
         skus.sort();
         skus.dedup();
-        match self.apply_filling(location, Command::Stock { skus }).await? {
-            Reply::Stock(items) => Ok(items),
-            reply => Err(unexpected(&reply)),
-        }
+        self.holds.stock(location, skus).await
     }
 
     /// A page of all skus in byte order, and where to go on; none at the end.

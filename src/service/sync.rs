@@ -3,9 +3,8 @@
 //!
 //! How far it came is kept in the holds' store itself, so that it is lost, or rewound, together with the registers.
 
-use super::{Error, Service, unexpected};
+use super::{Error, Service};
 use crate::domain::Location;
-use crate::holds::{Command, Reply};
 
 /// Rows that changed so long before the last mark are pushed again. Longer than the longest transaction: a row gets its
 /// version before its commit makes it visible. In microseconds, as versions are.
@@ -17,10 +16,7 @@ const ROWS_MAX: u64 = 500;
 impl Service {
     /// Pushes the rows of a location that changed since the last sync; answers how many registers were behind.
     pub async fn sync(&self, location: &Location) -> Result<usize, Error> {
-        let synced = match self.apply(location, Command::GetSynced).await? {
-            Reply::Synced(synced) => synced,
-            reply => return Err(unexpected(&reply)),
-        };
+        let synced = self.holds.synced(location).await?;
         let mark = self.ledger.now_micros().await?;
         let from = match synced {
             // Not further back than the overlap covers.
@@ -44,16 +40,14 @@ impl Service {
             if let Some((last_sku, row)) = rows.last() {
                 (version, sku) = (row.version, Some(last_sku.clone()));
                 let rows = rows.into_iter().map(|(sku, row)| (sku, Some(row))).collect();
-                if let Reply::Pushed(count) = self.apply(location, Command::Push { rows }).await? {
-                    behind += count;
-                }
+                behind += self.holds.push(location, rows).await?;
             }
             if last {
                 break;
             }
         }
         // If the store was rewound meanwhile its mark was too, and must stay so: the next sync begins there.
-        self.apply(location, Command::SetSynced { judged: synced, version: mark }).await?;
+        self.holds.set_synced(location, synced, mark).await?;
         Ok(behind)
     }
 }
