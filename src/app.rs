@@ -74,8 +74,9 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let stop = CancellationToken::new();
     // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a
     // quarter of the grace are left with it.
-    let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4);
-    let served = Served::new(&service, health_server, &calls, sessions).map_err(AppError::Reflection)?;
+    let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
+    let served =
+        Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;
     let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections_max, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::grpc::calls::CallsConfig;
 use crate::holds::redis::RedisConfig;
@@ -17,7 +17,7 @@ use crate::service::Limits;
 use crate::tasks::TasksConfig;
 use crate::telemetry::LogFormat;
 use url::{PublicUrl, Url, check_mysql};
-use values::{connections, count, listen, prefix, threads};
+use values::{connections, count, listen, memory, prefix, threads};
 
 pub use values::duration;
 
@@ -99,9 +99,19 @@ pub struct ServeArgs {
     /// How long the holds' store remembers a reservation that has ended
     #[arg(long, env = "STOCKHOLD_RETENTION", value_name = "TIME", default_value = "24h", value_parser = duration)]
     retention: Duration,
-    /// Calls that may run at once, each request of a Many or a Session counted; more are refused
+    /// Calls that may run at once, each request of a Many or a Session counted; more are refused, and a connection that is
+    /// alone gets half of them
     #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "4096", value_parser = count())]
     concurrency_max: usize,
+    /// Memory for the requests of calls, from their first byte to their answer, at least 4 KiB each; more are refused
+    #[arg(long, env = "STOCKHOLD_CALL_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    call_bytes_max: usize,
+    /// Sessions that may be open at once, an eighth of them on one connection; for more the longest idle one makes way
+    #[arg(long, env = "STOCKHOLD_SESSIONS_MAX", value_name = "N", default_value = "1024", value_parser = count())]
+    sessions_max: usize,
+    /// Whether callers may ask for the descriptors of the API, as grpcurl does
+    #[arg(long, env = "STOCKHOLD_REFLECTION", value_name = "BOOL", default_value = "true", action = ArgAction::Set)]
+    reflection: bool,
     /// Connections that may be open at once; more wait
     #[arg(long, env = "STOCKHOLD_CONNECTIONS_MAX", value_name = "N", default_value = "900", value_parser = count())]
     connections_max: usize,
@@ -148,6 +158,10 @@ pub struct Config {
     pub tasks: TasksConfig,
     /// The bounds of calls.
     pub calls: CallsConfig,
+    /// Sessions that may be open at once.
+    pub sessions_max: usize,
+    /// Whether reflection is served.
+    pub reflection: bool,
     /// Connections that may be open at once.
     pub connections_max: usize,
     /// How long shutting down may take.
@@ -245,7 +259,13 @@ impl ServeArgs {
                 sync_every: self.sync_every,
                 reconcile_every: self.reconcile_every,
             },
-            calls: CallsConfig { concurrency_max: self.concurrency_max, deadline_max: self.deadline_max },
+            calls: CallsConfig {
+                concurrency_max: self.concurrency_max,
+                call_bytes_max: self.call_bytes_max,
+                deadline_max: self.deadline_max,
+            },
+            sessions_max: self.sessions_max,
+            reflection: self.reflection,
             connections_max: self.connections_max,
             shutdown_grace: self.shutdown_grace,
             log_format: self.log_format,

@@ -1,20 +1,24 @@
 //! The service as callers see it: `proto/` over HTTP/2. It turns requests into words of the domain, calls one use case
 //! each, and turns answers and refusals back; it decides nothing about stock.
 
+pub mod access;
 mod answer;
-mod ask;
+mod call_id;
 pub mod calls;
 mod checked;
 pub mod codec;
+mod exempt;
 mod fields;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
+mod guard;
 pub mod health;
 pub mod incoming;
 mod many;
 mod page_token;
 pub mod peer;
-mod request_id;
+mod permits;
+mod reservation_request;
 mod reservations;
 pub mod served;
 pub mod session;

@@ -1,5 +1,7 @@
 //! Logs, on standard error.
 
+pub mod ration;
+
 use std::error::Error;
 use std::io::IsTerminal;
 

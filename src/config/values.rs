@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytesize::{ByteSize, MIB, TIB};
 use clap::builder::RangedU64ValueParser;
 
 /// The stores count in milliseconds: less would be nothing.
@@ -34,6 +35,16 @@ pub(super) fn count() -> impl Fn(&str) -> Result<usize, String> + Clone + Send +
     |text| match text.parse() {
         Ok(count) if (1..=COUNT_MAX).contains(&count) => usize::try_from(count).map_err(|error| error.to_string()),
         _ => Err(format!("must be 1 to {COUNT_MAX}")),
+    }
+}
+
+/// An amount of memory such as `64MiB`, 1 MiB to 1 TiB.
+pub(super) fn memory(text: &str) -> Result<usize, String> {
+    let ByteSize(bytes) = text.parse().map_err(|error| format!("{error}; write 64MiB or 1GiB"))?;
+    if (MIB..=TIB).contains(&bytes) {
+        usize::try_from(bytes).map_err(|error| error.to_string())
+    } else {
+        Err("must be 1MiB to 1TiB".to_owned())
     }
 }
 

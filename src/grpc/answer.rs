@@ -1,5 +1,6 @@
 //! Answers, from the words of the domain to protobuf.
 
+use prost::Message;
 use prost_types::Timestamp;
 
 use super::v1;
@@ -17,6 +18,19 @@ pub(super) fn reservation(location: &Location, reservation: Reservation) -> v1::
         expire_time: reservation.expire_ms.map(timestamp),
         end_time: reservation.end_ms.map(timestamp),
     }
+}
+
+/// How much memory an outcome takes, near enough.
+pub(super) fn memory_bytes(outcome: &v1::Outcome) -> usize {
+    let more = match &outcome.outcome {
+        Some(v1::outcome::Outcome::Reservation(reservation)) => {
+            let lines = reservation.lines.iter();
+            lines.map(|line| size_of::<v1::Line>() + line.sku.len()).sum()
+        }
+        Some(v1::outcome::Outcome::Error(error)) => error.encoded_len(),
+        None => 0,
+    };
+    size_of::<v1::Outcome>() + more
 }
 
 fn state(state: State) -> v1::ReservationState {

@@ -6,9 +6,10 @@ use futures::future::join_all;
 use prost::Message;
 use tonic::Status;
 
-use super::ask::Ask;
-use super::calls::{Calls, Whole};
-use super::{checked, v1};
+use super::calls::{Calls, Parent};
+use super::permits::Permit;
+use super::reservation_request::ReservationRequest;
+use super::{answer, checked, v1};
 use crate::service::Service;
 
 /// What carries the requests: a call, or a stream.
@@ -16,20 +17,35 @@ use crate::service::Service;
 pub(super) struct Carrier {
     pub(super) service: Arc<Service>,
     pub(super) calls: Calls,
-    pub(super) whole: Whole,
+    pub(super) parent: Parent,
 }
 
 impl Carrier {
     /// Does all at the same time; the outcomes are in the order of the requests.
-    pub(super) async fn outcomes<A: Ask>(&self, requests: Vec<A>) -> Result<Vec<v1::Outcome>, Status> {
+    pub(super) async fn outcomes<R: ReservationRequest>(&self, requests: Vec<R>) -> Result<Vec<v1::Outcome>, Status> {
         checked::many(requests.len())?;
-        let outcomes = (0..).zip(requests).map(|(part, request)| self.outcome(part, request));
-        Ok(join_all(outcomes).await)
+        let outcomes = (0..).zip(requests).map(async |(part, request)| {
+            // Held until all are done, because its answer waits for them. The request is paid for by the whole.
+            let mut bytes = match self.take_bytes(0) {
+                Ok(bytes) => bytes,
+                Err(failure) => return (self.refusal(part, &failure), None),
+            };
+            let outcome = self.outcome(part, request).await;
+            bytes.overdraw_to(answer::memory_bytes(&outcome));
+            (outcome, Some(bytes))
+        });
+        let (outcomes, _held): (_, Vec<_>) = join_all(outcomes).await.into_iter().unzip();
+        Ok(outcomes)
+    }
+
+    /// The bytes of one part.
+    pub(super) fn take_bytes(&self, request_bytes: usize) -> Result<Permit, Status> {
+        self.calls.take_bytes(self.parent.peer, request_bytes)
     }
 
     /// Does one; `part` tells it from the others.
-    pub(super) async fn outcome<A: Ask>(&self, part: u64, request: A) -> v1::Outcome {
-        let answer = self.calls.one_of_many(A::RPC, &self.whole, request.ask(self.service.clone())).await;
+    pub(super) async fn outcome<R: ReservationRequest>(&self, part: u64, request: R) -> v1::Outcome {
+        let answer = self.calls.run_part(R::RPC, &self.parent, request.perform(self.service.clone())).await;
         match answer.and_then(|answer| answer.map_err(Status::from)) {
             Ok(reservation) => v1::Outcome { outcome: Some(v1::outcome::Outcome::Reservation(reservation)) },
             Err(failure) => self.refusal(part, &failure),
@@ -38,8 +54,8 @@ impl Carrier {
 
     /// The outcome of a request that failed.
     pub(super) fn refusal(&self, part: u64, failure: &Status) -> v1::Outcome {
-        let status = self.whole.id.refuse_part(part, failure);
-        // What its details are is a google.rpc.Status with code and message, and an Error is the same by another name.
+        let status = self.parent.id.refuse_part(part, failure);
+        // Its details are a google.rpc.Status with code and message, and an Error is the same under another name.
         let details = v1::Error::decode(status.details()).map(|error| error.details).unwrap_or_default();
         let error = v1::Error { code: status.code().into(), message: status.message().to_owned(), details };
         v1::Outcome { outcome: Some(v1::outcome::Outcome::Error(error)) }

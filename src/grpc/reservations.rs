@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::ask::Ask;
-use super::calls::{Calls, Whole};
+use super::calls::{Calls, Parent};
 use super::many::Carrier;
+use super::reservation_request::ReservationRequest;
 use super::session::Sessions;
 use super::v1::reservation_service_server::ReservationService;
 use super::{answer, checked, page_token, status, v1};
@@ -21,13 +21,13 @@ pub(super) struct Reservations {
 }
 
 impl Reservations {
-    async fn reservation(&self, request: Request<impl Ask>) -> Result<Option<v1::Reservation>, Status> {
-        Ok(Some(request.into_inner().ask(self.service.clone()).await?))
+    async fn reservation(&self, request: Request<impl ReservationRequest>) -> Result<Option<v1::Reservation>, Status> {
+        Ok(Some(request.into_inner().perform(self.service.clone()).await?))
     }
 
     fn carrier<T>(&self, request: &Request<T>) -> Result<Carrier, Status> {
-        let whole = request.extensions().get::<Whole>().cloned().ok_or_else(status::panicked)?;
-        Ok(Carrier { service: self.service.clone(), calls: self.calls.clone(), whole })
+        let parent = request.extensions().get::<Parent>().cloned().ok_or_else(status::panicked)?;
+        Ok(Carrier { service: self.service.clone(), calls: self.calls.clone(), parent })
     }
 }
 

@@ -21,6 +21,9 @@ use super::v1::stock_service_server::StockServiceServer;
 use super::{DESCRIPTORS, MESSAGE_BYTES_MAX};
 use crate::service::Service;
 
+/// The most bytes of a request of health or reflection, which has little more than a name.
+const NAME_BYTES_MAX: usize = 4 * 1024;
+
 /// The service, health, and reflection for grpcurl and its like.
 #[derive(Clone)]
 pub struct Served {
@@ -30,12 +33,13 @@ pub struct Served {
 }
 
 impl Served {
-    /// All of it over one service. Fails if the descriptors cannot be reflected.
+    /// All of it over one service, with or without reflection. Fails if the descriptors cannot be reflected.
     pub fn new(
         service: &Arc<Service>,
         health: HealthServer<Answers>,
         calls: &Calls,
         sessions: Sessions,
+        reflected: bool,
     ) -> Result<Self, tonic_reflection::server::Error> {
         let reflection = || {
             tonic_reflection::server::Builder::configure()
@@ -46,14 +50,16 @@ impl Served {
         };
         let reservations = Reservations { service: service.clone(), calls: calls.clone(), sessions };
         let stock = StockServiceServer::new(Stock(service.clone()));
-        let others = Routes::new(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(health)
-            .add_service(reflection().build_v1()?)
-            // Older clients ask for it.
-            .add_service(reflection().build_v1alpha()?)
-            .prepare();
+        let mut others = Routes::new(stock.max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(health.max_decoding_message_size(NAME_BYTES_MAX));
+        if reflected {
+            others = others
+                .add_service(reflection().build_v1()?.max_decoding_message_size(NAME_BYTES_MAX))
+                // Older clients ask for it.
+                .add_service(reflection().build_v1alpha()?.max_decoding_message_size(NAME_BYTES_MAX));
+        }
         let reservations = ReservationServiceServer::new(reservations).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { reservations, others })
+        Ok(Self { reservations, others: others.prepare() })
     }
 }
 

@@ -1,9 +1,12 @@
 //! A stream that carries many calls, each answered when it is done.
 //!
-//! Every request takes a place among the answers before it is read. So a caller who does not read his answers is no
-//! longer read from, nothing that was begun waits for him, and the server remembers as many answers for him as it does
-//! for a connection of single calls. Their number is bounded, and that of the sessions; their bytes are only by what an
-//! answer can have.
+//! A request gets its place among the answers before it is read. So a caller who does not read their answers is no
+//! longer read from, nothing that was begun waits for them, and [`UNANSWERED_MAX`] answers wait at most. What they take
+//! is bounded by the bytes of calls: a request has them from when it is read until its answer is handed over to be
+//! sent. When its connection has used up its share of them, the request is refused, and the session is read from again
+//! when all that came before was answered and read.
+
+mod registry;
 
 use std::error::Error;
 use std::future::ready;
@@ -11,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use tokio::sync::Semaphore;
+use prost::Message;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,85 +22,166 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::Instrument;
 
+use self::registry::{Open, Registry, Unanswered};
 use super::many::Carrier;
+use super::permits::Permit;
 use super::v1::session_request::Request;
-use super::{STREAMS_MAX, status, v1};
+use super::{answer, status, v1};
 
-/// Requests that may be under way or answered and not yet sent: as many as calls on a connection.
-const UNANSWERED_MAX: usize = STREAMS_MAX as usize;
+/// Requests of one session that may be under way or answered and not yet sent.
+const UNANSWERED_MAX: usize = 1024;
 
-/// Sessions that may be open at once, over all connections; more are refused.
-const SESSIONS_MAX: usize = 1024;
-
-type Answer = Result<v1::SessionResponse, Status>;
+/// For how long a session that makes way for another one is still read from. It was idle, so its caller needs no more
+/// than one round trip to learn of it.
+const MAKING_WAY: Duration = Duration::from_secs(1);
 
 /// All sessions that are open.
 pub struct Sessions {
-    places: Arc<Semaphore>,
-    end: End,
-}
-
-/// When sessions end whose callers do not close them.
-#[derive(Clone)]
-struct End {
+    open: Registry,
     stop: CancellationToken,
     read_on: Duration,
 }
 
 impl Sessions {
-    /// None yet. At `stop` their callers are told that the server is about to end; they are read from for `read_on`
-    /// after it.
-    pub fn until(stop: CancellationToken, read_on: Duration) -> Self {
-        Self { places: Arc::new(Semaphore::new(SESSIONS_MAX)), end: End { stop, read_on } }
+    /// None yet, and at most so many. At `stop` their callers are told that the server is about to end; they are read
+    /// from for `read_on` after it.
+    pub fn until(stop: CancellationToken, read_on: Duration, sessions_max: usize) -> Self {
+        Self { open: Registry::new(sessions_max), stop, read_on }
     }
 
-    /// Serves until the caller has closed or left, or until the end of all.
+    /// Serves until the caller has closed or left, until it makes way for another one, or until the end of all.
     pub(super) fn open(
         &self,
         carrier: Carrier,
         requests: Streaming<v1::SessionRequest>,
-    ) -> Result<impl Stream<Item = Answer> + use<>, Status> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| status::overloaded())?;
+    ) -> Result<impl Stream<Item = Sent> + use<>, Status> {
+        let going_away = self.stop.child_token();
+        let open = self.open.open(carrier.parent.peer, going_away.clone()).ok_or_else(status::overloaded)?;
+        let open = Arc::new(open);
+        let end = End { stop: self.stop.clone(), going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
-        tokio::spawn(serve(carrier, requests, answers, self.end.clone()).in_current_span());
-        // It has the place until its answers are read, or nobody is there to read them.
-        Ok(ReceiverStream::new(answered).inspect(move |_| _ = &place))
+        let session = Arc::new(Session { carrier, open: open.clone(), answers });
+        tokio::spawn(session.serve(requests, end).in_current_span());
+        // It is open until its answers are read, or its caller is gone.
+        Ok(ReceiverStream::new(answered).map(move |unsent: Unsent| (&open, unsent.answer).1))
     }
 }
 
-async fn serve(carrier: Carrier, requests: Streaming<v1::SessionRequest>, answers: Sender<Answer>, end: End) {
-    let requests = stream::try_unfold((requests, answers.clone()), |(mut requests, answers)| async move {
-        let Ok(room) = answers.clone().reserve_owned().await else { return Ok(None) };
-        match requests.next().await {
-            Some(Ok(request)) => Ok(Some(((room, request), (requests, answers)))),
-            Some(Err(failure)) if is_heard(&failure) => Err(Unreadable { room, failure, _unread: requests }),
-            _ => Ok(None),
-        }
-    });
-    let requests = requests.take_until(end.reached(answers.clone()));
-    let calls = requests.map(async |read| {
-        let (room, request) = read?;
-        room.send(Ok(call(&carrier, request).await));
-        Ok(())
-    });
-    // The stream ends with a refusal, so that it waits until all before it are answered.
-    let calls = calls.buffer_unordered(UNANSWERED_MAX).fold(Ok(()), |all, one| ready(all.and(one)));
-    tokio::select! {
-        ended = calls => if let Err(Unreadable { room, failure, .. }) = ended {
-            room.send(Err(carrier.whole.id.refuse_whole(&failure)));
-        },
-        // Who has left takes along what can be dropped.
-        () = answers.closed() => {}
+/// What a session sends.
+type Sent = Result<v1::SessionResponse, Status>;
+
+/// An answer that was not yet handed over to be sent.
+struct Unsent {
+    answer: Sent,
+    _held: Option<Held>,
+}
+
+/// What a request has from when it was read until its answer is handed over.
+struct Held {
+    bytes: Permit,
+    _unanswered: Unanswered,
+}
+
+impl Unsent {
+    /// Of no request that holds anything.
+    fn free(answer: Sent) -> Self {
+        Self { answer, _held: None }
     }
+}
+
+/// A session that is served.
+struct Session {
+    carrier: Carrier,
+    open: Arc<Open>,
+    answers: Sender<Unsent>,
+}
+
+/// A request that was read, and its place among the answers.
+struct Read {
+    place: OwnedPermit<Unsent>,
+    held: Held,
+    request: v1::SessionRequest,
 }
 
 /// A request that could not be read. Nothing behind it is: tonic would read on from within it, and take its bytes for
 /// others.
 struct Unreadable {
-    room: OwnedPermit<Answer>,
+    place: OwnedPermit<Unsent>,
     failure: Status,
     /// If it was dropped, h2 would count what else is sent against the connection for good.
     _unread: Streaming<v1::SessionRequest>,
+}
+
+impl Session {
+    async fn serve(self: Arc<Self>, requests: Streaming<v1::SessionRequest>, end: End) {
+        let requests = stream::try_unfold((self.clone(), requests), |(session, requests)| async {
+            Ok(session.next(requests).await?.map(|(read, requests)| (read, (session, requests))))
+        });
+        let requests = requests.take_until(end.reached(self.answers.clone()));
+        let calls = requests.map(async |read| {
+            let Read { place, mut held, request } = read?;
+            let response = self.call(request).await;
+            held.bytes.overdraw_to(response.outcome.as_ref().map_or(0, answer::memory_bytes));
+            place.send(Unsent { answer: Ok(response), _held: Some(held) });
+            Ok(())
+        });
+        // The stream ends with a refusal, so that it waits until all before it are answered.
+        let calls = calls.buffer_unordered(UNANSWERED_MAX).fold(Ok(()), |all, one| ready(all.and(one)));
+        tokio::select! {
+            ended = calls => if let Err(Unreadable { place, failure, .. }) = ended {
+                place.send(Unsent::free(Err(self.carrier.parent.id.refuse_whole(&failure))));
+            },
+            // The caller is gone: drop what can be dropped.
+            () = self.answers.closed() => {}
+        }
+    }
+
+    /// The next request that is to be done.
+    async fn next(
+        &self,
+        mut requests: Streaming<v1::SessionRequest>,
+    ) -> Result<Option<(Read, Streaming<v1::SessionRequest>)>, Unreadable> {
+        loop {
+            let Ok(place) = self.answers.clone().reserve_owned().await else { return Ok(None) };
+            let request = match requests.next().await {
+                Some(Ok(request)) => request,
+                Some(Err(failure)) if is_heard(&failure) => {
+                    return Err(Unreadable { place, failure, _unread: requests });
+                }
+                _ => return Ok(None),
+            };
+            let unanswered = self.open.request();
+            match self.carrier.take_bytes(request.encoded_len()) {
+                Ok(bytes) => {
+                    let held = Held { bytes, _unanswered: unanswered };
+                    return Ok(Some((Read { place, held, request }, requests)));
+                }
+                Err(failure) => {
+                    let outcome = self.carrier.refusal(request.id, &failure);
+                    place.send(Unsent::free(Ok(response(request.id, outcome))));
+                    // Its answer has no bytes, so there is one of the kind at most.
+                    let _all = self.answers.reserve_many(UNANSWERED_MAX).await;
+                }
+            }
+        }
+    }
+
+    async fn call(&self, v1::SessionRequest { id, request }: v1::SessionRequest) -> v1::SessionResponse {
+        let carrier = &self.carrier;
+        let outcome = match request {
+            Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
+            Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
+            Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
+            Some(Request::Extend(request)) => carrier.outcome(id, request).await,
+            Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
+            None => carrier.refusal(id, &status::required("request")),
+        };
+        response(id, outcome)
+    }
+}
+
+fn response(id: u64, outcome: v1::Outcome) -> v1::SessionResponse {
+    v1::SessionResponse { id, outcome: Some(outcome), going_away: false }
 }
 
 /// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of
@@ -106,24 +190,21 @@ fn is_heard(failure: &Status) -> bool {
     failure.source().is_none()
 }
 
-impl End {
-    /// Waits until the caller shall no longer be read from; he is told before.
-    async fn reached(self, answers: Sender<Answer>) {
-        self.stop.cancelled().await;
-        let word = v1::SessionResponse { going_away: true, ..Default::default() };
-        // Who has left needs no word, and for one who does not read there is no room.
-        let _ = tokio::join!(sleep(self.read_on), timeout(self.read_on, answers.send(Ok(word))));
-    }
+/// When a session ends whose caller does not close it.
+struct End {
+    stop: CancellationToken,
+    going_away: CancellationToken,
+    read_on: Duration,
 }
 
-async fn call(carrier: &Carrier, v1::SessionRequest { id, request }: v1::SessionRequest) -> v1::SessionResponse {
-    let outcome = match request {
-        Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
-        Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
-        Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
-        Some(Request::Extend(request)) => carrier.outcome(id, request).await,
-        Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
-        None => carrier.refusal(id, &status::required("request")),
-    };
-    v1::SessionResponse { id, outcome: Some(outcome), going_away: false }
+impl End {
+    /// Waits until the caller shall no longer be read from. They are told before.
+    async fn reached(self, answers: Sender<Unsent>) {
+        self.going_away.cancelled().await;
+        let read_on = if self.stop.is_cancelled() { self.read_on } else { MAKING_WAY };
+        let word = v1::SessionResponse { going_away: true, ..Default::default() };
+        // A caller who does not read has no room for the word.
+        let word = timeout(read_on, answers.send(Unsent::free(Ok(word))));
+        let _ = tokio::join!(sleep(read_on), word);
+    }
 }

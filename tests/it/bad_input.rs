@@ -110,13 +110,13 @@ impl Site {
     async fn start(it: LocalService) -> (Self, Tokens) {
         prepare(&it).await;
         let (service, stores) = Stores::of(it).await;
-        let calls = Calls::new(&CallsConfig { concurrency_max: 10, deadline_max: BOUND });
+        let calls = Calls::new(&CallsConfig { concurrency_max: 10, call_bytes_max: 1 << 20, deadline_max: BOUND });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let (_, health) = Health::follow(service.clone()).await;
-        let sessions = Sessions::until(stop.clone(), BOUND);
-        let served = Served::new(&service, health, &calls, sessions).expect("the services");
+        let sessions = Sessions::until(stop.clone(), BOUND, 10);
+        let served = Served::new(&service, health, &calls, sessions, true).expect("the services");
         let server = tokio::spawn(serve(served, calls.clone(), listener, 10, stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;

@@ -73,12 +73,12 @@ async fn a_ping_that_is_too_late_for_health_runs_to_its_end() {
 async fn health_is_not_serving_until_the_connections_have_ended() {
     let LocalService { service, ledger, database, .. } = LocalService::embedded().await;
     let (health, health_server) = Health::follow(service.clone()).await;
-    let calls = Calls::new(&CallsConfig { concurrency_max: 10, deadline_max: BOUND });
+    let calls = Calls::new(&CallsConfig { concurrency_max: 10, call_bytes_max: 1 << 20, deadline_max: BOUND });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let stop = CancellationToken::new();
-    let sessions = Sessions::until(stop.clone(), BOUND);
-    let served = Served::new(&service, health_server, &calls, sessions).expect("the services");
+    let sessions = Sessions::until(stop.clone(), BOUND, 10);
+    let served = Served::new(&service, health_server, &calls, sessions, true).expect("the services");
     let server = tokio::spawn(serve(served, calls, listener, 10, stop.clone()));
 
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;

@@ -1,4 +1,4 @@
-//! Requests about one reservation: what each asks of the service, whichever way it came.
+//! Requests about one reservation: which use case each calls, whether it came alone, in a Many or on a Session.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use futures::future::BoxFuture;
 use super::{answer, checked, v1};
 use crate::service::{Error, Service};
 
-/// Such a request.
-pub(super) trait Ask: Send + 'static {
-    /// The path of the call that asks for nothing else.
+/// A request about one reservation.
+pub(super) trait ReservationRequest: Send + 'static {
+    /// The path of the call that carries nothing but this request.
     const RPC: &'static str;
 
     /// Checks its fields, calls one use case, and says its answer in protobuf.
     ///
-    /// It is boxed here, where it is made: what is around it would copy it, and is the smaller for it.
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>>;
+    /// The future is boxed where it is made, because what is around it would copy it.
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>>;
 }
 
-impl Ask for v1::ReserveRequest {
+impl ReservationRequest for v1::ReserveRequest {
     const RPC: &'static str = "/stockhold.v1.ReservationService/Reserve";
 
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
         Box::pin(async move {
             let (location, id, lines, ttl) = checked::reserve(&self, service.limits())?;
             let reservation = service.reserve(&location, id, lines, ttl).await?;
@@ -30,10 +30,10 @@ impl Ask for v1::ReserveRequest {
     }
 }
 
-impl Ask for v1::ConfirmRequest {
+impl ReservationRequest for v1::ConfirmRequest {
     const RPC: &'static str = "/stockhold.v1.ReservationService/Confirm";
 
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
         Box::pin(async move {
             let (location, id, lines, late) = checked::confirm(&self)?;
             let reservation = service.confirm(&location, id, lines, late).await?;
@@ -42,10 +42,10 @@ impl Ask for v1::ConfirmRequest {
     }
 }
 
-impl Ask for v1::CancelRequest {
+impl ReservationRequest for v1::CancelRequest {
     const RPC: &'static str = "/stockhold.v1.ReservationService/Cancel";
 
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
         Box::pin(async move {
             let (location, id) = checked::named(&self.location, &self.reservation_id)?;
             let reservation = service.cancel(&location, id).await?;
@@ -54,10 +54,10 @@ impl Ask for v1::CancelRequest {
     }
 }
 
-impl Ask for v1::ExtendRequest {
+impl ReservationRequest for v1::ExtendRequest {
     const RPC: &'static str = "/stockhold.v1.ReservationService/Extend";
 
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
         Box::pin(async move {
             let (location, id, expire_ms, late) = checked::extend(&self)?;
             let reservation = service.extend(&location, id, expire_ms, late).await?;
@@ -66,10 +66,10 @@ impl Ask for v1::ExtendRequest {
     }
 }
 
-impl Ask for v1::GetReservationRequest {
+impl ReservationRequest for v1::GetReservationRequest {
     const RPC: &'static str = "/stockhold.v1.ReservationService/GetReservation";
 
-    fn ask(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
+    fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>> {
         Box::pin(async move {
             let (location, id) = checked::named(&self.location, &self.reservation_id)?;
             let reservation = service.get_reservation(&location, id).await?;

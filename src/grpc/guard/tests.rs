@@ -1,23 +1,31 @@
 use std::pin::pin;
+use std::time::Duration;
 
 use http::HeaderValue;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::sync::Notify;
 use tonic_types::StatusExt;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::*;
+use crate::grpc::calls::{CallsConfig, ONE_STEP};
 
 /// Longer than any of these tests takes.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Enough for every test that is not about it.
+const CALL_BYTES_MAX: usize = 1 << 20;
+
 fn calls(concurrency_max: usize) -> Calls {
-    Calls::new(&CallsConfig { concurrency_max, deadline_max: LONG })
+    Calls::new(&CallsConfig { concurrency_max, call_bytes_max: CALL_BYTES_MAX, deadline_max: LONG })
 }
 
-/// A request of several steps, without a body, with these headers.
+/// A request of several steps, without a body, with these headers, over a connection of its own.
 fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::empty());
+    request.extensions_mut().insert(Peer::accepted());
     *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Confirm");
     for (name, value) in headers {
         request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));
@@ -70,7 +78,8 @@ fn code_and_reason(response: &Response<Body>) -> (Code, String) {
 
 #[tokio::test]
 async fn a_caller_waits_no_longer_than_the_earlier_deadline_and_the_work_runs_on() {
-    let short = Calls::new(&CallsConfig { concurrency_max: 9, deadline_max: Duration::from_millis(20) });
+    let deadline_max = Duration::from_millis(20);
+    let short = Calls::new(&CallsConfig { concurrency_max: 9, call_bytes_max: CALL_BYTES_MAX, deadline_max });
     for (calls, grpc_timeout) in [(calls(9), "20m"), (short.clone(), "60S"), (short, "nonsense")] {
         let handler = Arc::new(Handler::default());
         let response =
@@ -174,33 +183,89 @@ async fn every_answer_has_a_request_id() {
     assert_eq!(failed.headers()["x-request-id"], "call-1");
 }
 
+fn frame_of(data: Vec<u8>) -> Result<Frame<Bytes>, Infallible> {
+    Ok(Frame::data(data.into()))
+}
+
 #[tokio::test]
-async fn a_request_that_is_too_large_or_never_ends_takes_no_place_for_long() {
+async fn a_request_that_is_too_large_is_refused() {
     let calls = calls(1);
-    let with_body = |body| request(&[("grpc-timeout", "20m")]).map(|_| body);
-
-    let largest = Full::from(vec![0; MESSAGE_BYTES_MAX + FRAME_BYTES]);
-    assert!(!answered(&calls, empty, with_body(Body::new(largest))).await.headers().contains_key("grpc-status"));
-
-    let too_large = Full::from(vec![0; MESSAGE_BYTES_MAX + FRAME_BYTES + 1]);
-    let response = answered(&calls, empty, with_body(Body::new(too_large))).await;
-    assert_eq!(code_and_reason(&response), (Code::InvalidArgument, "INVALID_FIELD".into()));
-
-    for _ in 0..2 {
-        let endless = Full::from("half").with_trailers(std::future::pending());
-        let response = answered(&calls, empty, with_body(Body::new(endless))).await;
-        assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
+    for (body_bytes, refused) in [(MESSAGE_BYTES_MAX + FRAME_BYTES, false), (MESSAGE_BYTES_MAX + FRAME_BYTES + 1, true)]
+    {
+        for part_bytes in [body_bytes, 1000] {
+            let body = vec![0; body_bytes];
+            let parts: Vec<_> = body.chunks(part_bytes).map(|part| frame_of(part.to_vec())).collect();
+            let body = StreamBody::new(futures::stream::iter(parts));
+            let response = answered(&calls, empty, request(&[]).map(|_| Body::new(body))).await;
+            assert_eq!(response.headers().contains_key("grpc-status"), refused, "{body_bytes} by {part_bytes}");
+            if refused {
+                assert_eq!(code_and_reason(&response), (Code::InvalidArgument, "INVALID_FIELD".into()));
+            }
+        }
     }
+}
+
+#[tokio::test]
+async fn the_parts_of_a_request_are_put_together() {
+    let echo = tower::service_fn(|request: Request<Body>| async move { Ok(Response::new(request.into_body())) });
+    for parts in [&["alone"] as &[_], &["a", "b"], &["", "a", "", "bc", "d"], &[]] {
+        let frames: Vec<_> = parts.iter().map(|part| frame_of(part.as_bytes().to_vec())).collect();
+        let body = Body::new(StreamBody::new(futures::stream::iter(frames)));
+        let response = calls(1).layer(echo).oneshot(request(&[]).map(|_| body)).await.expect("infallible");
+        let read = response.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(read, parts.concat(), "{parts:?}");
+    }
+}
+
+/// A request of which this many bytes arrive, and no more.
+fn unread(peer: Peer, bytes: usize) -> Request<Body> {
+    let endless = Full::from(vec![0; bytes]).with_trailers(std::future::pending());
+    let mut request = request(&[]).map(|_| Body::new(endless));
+    request.extensions_mut().insert(peer);
+    request
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
-    let calls = calls(1);
     let begun = tokio::time::Instant::now();
-    let endless = Full::from("half").with_trailers(std::future::pending());
-    let response = answered(&calls, empty, request(&[]).map(|_| Body::new(endless))).await;
+    let response = answered(&calls(1), empty, unread(Peer::accepted(), 4)).await;
     assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
     assert!((READ_MAX..LONG).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_not_read_yet_are_in_the_way_of_no_other() {
+    let calls = calls(1);
+    let peer = Peer::accepted();
+    let unread: Vec<_> = (0..100).map(|_| tokio::spawn(wait(calls.clone(), unread(peer, 4)))).collect();
+    tokio::task::yield_now().await;
+    assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
+    for unread in unread {
+        let response = unread.await.expect("does not panic");
+        assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
+    }
+}
+
+async fn wait(calls: Calls, request: Request<Body>) -> Response<Body> {
+    answered(&calls, empty, request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_memory_of_requests_is_bounded_and_a_connection_has_a_share() {
+    let calls = calls(CALL_BYTES_MAX);
+    let peer = Peer::accepted();
+    for (bytes, count, over) in [(MESSAGE_BYTES_MAX, 2, 1), (4, CALL_BYTES_MAX / 4096 / 2, 10)] {
+        let all: Vec<_> = (0..count + over).map(|_| tokio::spawn(wait(calls.clone(), unread(peer, bytes)))).collect();
+        tokio::task::yield_now().await;
+        // Another connection has its own share.
+        assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
+        let mut refused = 0;
+        for one in all {
+            let (code, reason) = code_and_reason(&one.await.expect("does not panic"));
+            refused += usize::from((code, reason) == (Code::ResourceExhausted, "OVERLOADED".into()));
+        }
+        assert_eq!(refused, over, "{bytes}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,28 +286,5 @@ async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
         });
         let response = calls(1).layer(slow).oneshot(request).await.expect("infallible");
         assert_eq!(!response.headers().contains_key("grpc-status"), in_time, "{path} {grpc_timeout:?}");
-    }
-}
-
-#[test]
-fn deadlines_of_callers() {
-    for (text, nanos) in [
-        ("1H", Some(3_600_000_000_000)),
-        ("2M", Some(120_000_000_000)),
-        ("3S", Some(3_000_000_000)),
-        ("4m", Some(4_000_000)),
-        ("5u", Some(5_000)),
-        ("6n", Some(6)),
-        ("99999999H", Some(99_999_999 * 3_600_000_000_000)),
-        ("999999999S", None),
-        ("", None),
-        ("S", None),
-        ("+1S", None),
-        ("-1S", None),
-        ("1", None),
-        ("1s", None),
-        ("1é", None),
-    ] {
-        assert_eq!(grpc_timeout(text).map(|timeout| timeout.as_nanos()), nanos, "{text:?}");
     }
 }

@@ -1,0 +1,176 @@
+//! What happens around every call, whatever it does. Promises:
+//! - Until the request is read whole, nothing has begun, the call counts among none that run, and a caller who leaves
+//!   takes it along.
+//! - Every answer carries a call id, and every error has the form of the table in `status`.
+//!
+//! A Session is a stream, and no call: the requests that it carries are. Health and reflection have bounds of their own
+//! (`exempt`): they touch no store and must answer under load.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tokio::time::Sleep;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use super::access;
+use super::call_id::CallId;
+use super::calls::{Calls, Parent, READ_MAX};
+use super::exempt::{Exempt, Kind};
+use super::peer::Peer;
+use super::permits::Permit;
+use super::{MESSAGE_BYTES_MAX, status};
+
+/// A message stands behind a flag and its length.
+const FRAME_BYTES: usize = 5;
+
+/// The stream that carries calls. It is none itself: each of its requests is, and goes through [`Calls::run_part`].
+const SESSION: &str = "/stockhold.v1.ReservationService/Session";
+
+/// What the names of calls end with that carry calls in one message.
+const MANY: &str = "Many";
+
+impl<S> Layer<S> for Calls {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, calls: self.clone(), exempt: Arc::new(Exempt::new()) }
+    }
+}
+
+/// A service behind [`Calls`].
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    inner: S,
+    calls: Calls,
+    exempt: Arc<Exempt>,
+}
+
+impl<S> Service<Request<Body>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        // The clone need not be ready; the one that was asked is.
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let path = request.uri().path();
+        let Some(peer) = request.extensions().get::<Peer>().copied() else {
+            // Every connection names itself.
+            return std::future::ready(Ok(status::panicked().into_http())).boxed();
+        };
+        if let Some(kind) = Kind::of(path) {
+            return self.exempt.serve(kind, peer, request, move |request| inner.call(request)).map(Ok).boxed();
+        }
+        let id = CallId::of(request.headers());
+        let span = access::span(path, &id);
+        if path == SESSION {
+            request.extensions_mut().insert(Parent::stream(id.clone(), peer));
+            return answer(inner, request, id).instrument(span).map(Ok).boxed();
+        }
+        // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins
+        // later and is asked later, so that this one wins.
+        let deadline = self.calls.deadline(path, request.headers());
+        if path.ends_with(MANY) {
+            request.extensions_mut().insert(Parent::call(id.clone(), peer, &deadline));
+        }
+        guard(inner, self.calls.clone(), request, peer, id, deadline).instrument(span).map(Ok).boxed()
+    }
+}
+
+async fn guard<S>(
+    inner: S,
+    calls: Calls,
+    request: Request<Body>,
+    peer: Peer,
+    id: CallId,
+    deadline: Sleep,
+) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    let work = async {
+        let mut bytes = calls.take_bytes(peer, 0)?;
+        let request = match tokio::time::timeout(READ_MAX, read(request, &mut bytes)).await {
+            Ok(request) => request?,
+            Err(_) => return Err(status::deadline_exceeded()),
+        };
+        let uri = request.uri().clone();
+        calls.run(uri.path(), peer, bytes, answer(inner, request, id.clone())).await
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = work => answer,
+        () = deadline => Err(status::deadline_exceeded()),
+    };
+    answer.unwrap_or_else(|failure| id.refuse(&failure))
+}
+
+/// Reads the whole request, so that what begins afterwards needs nothing from the caller. `permit` grows with what has
+/// been read.
+async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Body>, Status> {
+    let (head, mut body) = request.into_parts();
+    // Nearly always there is one part, which is not copied.
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| status::unreadable(&error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let read_bytes = first.len().max(all.len()) + data.len();
+        if read_bytes > MESSAGE_BYTES_MAX + FRAME_BYTES {
+            return Err(status::too_large());
+        }
+        if !permit.raise_to(read_bytes) {
+            return Err(status::overloaded());
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    let message = if all.is_empty() { first } else { all.freeze() };
+    Ok(Request::from_parts(head, Body::new(Full::new(message))))
+}
+
+async fn answer<S>(mut inner: S, request: Request<Body>, id: CallId) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let begun = Instant::now();
+    let Ok(mut response) = inner.call(request).await;
+    let failure = match response.extensions().get::<Status>() {
+        Some(status) => Some(status.clone()),
+        None => Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok),
+    };
+    if let Some(failure) = failure {
+        return id.refuse(&failure);
+    }
+    access::answered(begun.elapsed());
+    id.name(&mut response);
+    response
+}
+
+#[cfg(test)]
+mod tests;

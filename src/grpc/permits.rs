@@ -1,0 +1,114 @@
+//! Permits for what callers make this process hold: so many in all, shared between connections.
+//!
+//! A connection may hold at most as many as are free: one that is alone gets half of them, and `n` greedy ones get one
+//! part each of `n + 1` equal parts. The last part stays free, so a newcomer finds some however many crowd. Switches
+//! share their buffers by this rule; it needs no setting for the share of a connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::peer::Peer;
+
+/// All permits of one kind. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Permits(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    peer_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Negative while permits are overdrawn.
+    free: isize,
+    /// Of the connections that hold any.
+    held: HashMap<Peer, usize>,
+}
+
+impl Permits {
+    /// So many in all.
+    pub(super) fn new(permits_max: usize) -> Self {
+        Self::with_peer_max(permits_max, usize::MAX)
+    }
+
+    /// So many in all, and never more than `peer_max` for one connection.
+    pub(super) fn with_peer_max(permits_max: usize, peer_max: usize) -> Self {
+        let free = isize::try_from(permits_max).unwrap_or(isize::MAX);
+        Self(Arc::new(Pool { peer_max, state: Mutex::new(State { free, held: HashMap::new() }) }))
+    }
+
+    /// Takes `amount` of them for a connection, if that is within its share.
+    pub(super) fn take(&self, peer: Peer, amount: usize) -> Option<Permit> {
+        let mut permit = Permit { pool: Arc::clone(&self.0), peer, amount: 0 };
+        permit.raise_to(amount).then_some(permit)
+    }
+}
+
+impl Pool {
+    /// Nothing that can panic is done under the lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, peer: Peer, amount: usize) {
+        self.free = self.free.saturating_sub_unsigned(amount);
+        *self.held.entry(peer).or_default() += amount;
+    }
+
+    fn give_back(&mut self, peer: Peer, amount: usize) {
+        self.free = self.free.saturating_add_unsigned(amount);
+        if let Some(held) = self.held.get_mut(&peer) {
+            *held -= amount;
+            if *held == 0 {
+                self.held.remove(&peer);
+            }
+        }
+    }
+}
+
+/// Some permits, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    pool: Arc<Pool>,
+    peer: Peer,
+    amount: usize,
+}
+
+impl Permit {
+    /// Takes as many more as make `amount` in all. False, and nothing is taken, if that is beyond the connection's
+    /// share.
+    pub(super) fn raise_to(&mut self, amount: usize) -> bool {
+        let Some(more @ 1..) = amount.checked_sub(self.amount) else { return true };
+        let mut state = self.pool.state();
+        let held = state.held.get(&self.peer).copied().unwrap_or_default() + more;
+        let is_within = held <= self.pool.peer_max && isize::try_from(held).is_ok_and(|held| held <= state.free);
+        if is_within {
+            state.take(self.peer, more);
+            self.amount = amount;
+        }
+        is_within
+    }
+
+    /// As [`Permit::raise_to`], for what is there already and cannot be refused. Until others have given back as much,
+    /// fewer are free.
+    pub(super) fn overdraw_to(&mut self, amount: usize) {
+        let Some(more @ 1..) = amount.checked_sub(self.amount) else { return };
+        self.pool.state().take(self.peer, more);
+        self.amount = amount;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.amount > 0 {
+            self.pool.state().give_back(self.peer, self.amount);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! The sessions that are open, at most so many, and which of them must go when another one comes.
+//!
+//! When all are taken, the session that has been idle longest is told to go away, and the newcomer takes its place at
+//! once. A session that is not idle is never told. The same holds within the share of one connection. A session that
+//! was told ends within moments; meanwhile it counts among [`GOING_MAX`] others that may be open besides.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::grpc::peer::Peer;
+
+/// The share of one connection: one part in so many.
+const SHARES: usize = 8;
+
+/// Sessions that were told to go away and have not ended yet.
+const GOING_MAX: usize = 256;
+
+/// All sessions that are open. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Registry(Arc<All>);
+
+#[derive(Debug)]
+struct All {
+    sessions_max: usize,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_id: u64,
+    by_id: HashMap<u64, Arc<Session>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    peer: Peer,
+    going_away: CancellationToken,
+    /// Requests that were read and whose answers were not handed over to be sent.
+    unanswered: AtomicUsize,
+    /// When it was opened or last had such a request, in milliseconds of the registry.
+    last_ms: AtomicU64,
+}
+
+impl Session {
+    fn is_idle(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Registry {
+    /// None yet.
+    pub(super) fn new(sessions_max: usize) -> Self {
+        Self(Arc::new(All { sessions_max, began: Instant::now(), state: Mutex::default() }))
+    }
+
+    /// Opens one, which is told to go away by `going_away`. None if there is no place for it.
+    pub(super) fn open(&self, peer: Peer, going_away: CancellationToken) -> Option<Open> {
+        let mut state = self.0.state();
+        let staying = || state.by_id.values().filter(|session| !session.going_away.is_cancelled());
+        let of_peer = || staying().filter(|session| session.peer == peer);
+        let idle_longest = |session: &&Arc<Session>| session.last_ms.load(Ordering::Relaxed);
+        let makes_way = if of_peer().count() >= self.0.sessions_max.div_ceil(SHARES) {
+            Some(of_peer().filter(|session| session.is_idle()).min_by_key(idle_longest)?)
+        } else if staying().count() >= self.0.sessions_max {
+            Some(staying().filter(|session| session.is_idle()).min_by_key(idle_longest)?)
+        } else {
+            None
+        };
+        if state.by_id.len() >= self.0.sessions_max + GOING_MAX {
+            return None;
+        }
+        if let Some(session) = makes_way {
+            session.going_away.cancel();
+        }
+        let last_ms = AtomicU64::new(self.0.now_ms());
+        let session = Arc::new(Session { peer, going_away, unanswered: AtomicUsize::new(0), last_ms });
+        state.last_id += 1;
+        let id = state.last_id;
+        state.by_id.insert(id, Arc::clone(&session));
+        Some(Open { id, session, all: Arc::clone(&self.0) })
+    }
+}
+
+impl All {
+    /// Nothing that can panic is done under the lock.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A session that is open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    id: u64,
+    session: Arc<Session>,
+    all: Arc<All>,
+}
+
+impl Open {
+    /// A request was read.
+    pub(super) fn request(&self) -> Unanswered {
+        self.session.unanswered.fetch_add(1, Ordering::Relaxed);
+        Unanswered { session: Arc::clone(&self.session), all: Arc::clone(&self.all) }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.all.state().by_id.remove(&self.id);
+    }
+}
+
+/// A request of a session, which is not idle until this is dropped.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    session: Arc<Session>,
+    all: Arc<All>,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        // In this order: a session that counts as idle has been so since then.
+        self.session.last_ms.store(self.all.now_ms(), Ordering::Relaxed);
+        self.session.unanswered.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests;
