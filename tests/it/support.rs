@@ -11,6 +11,8 @@ pub(crate) mod redis;
 pub(crate) mod road;
 pub(crate) mod server;
 pub(crate) mod service;
+pub(crate) mod session;
+pub(crate) mod site;
 
 /// The value of a variable that `tests/run` sets. Tests that need a server never skip: they fail and say what to do.
 pub(crate) fn required(variable: &str) -> String {
