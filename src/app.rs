@@ -47,8 +47,8 @@ pub enum AppError {
 }
 
 /// Serves on `listener` until `shutdown`; then, within the grace period: not serving, stop accepting, finish calls,
-/// stop background work, close the ledger, which flushes what waits there, close the holds' store. A `shutdown` that
-/// comes while the stores are being opened ends that at once.
+/// stop background work, close the ledger, which flushes what waits there. Connections to the holds' store end with the
+/// process: every call over them was answered before. A `shutdown` that comes while the stores are being opened ends that at once.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
     let address = listener.local_addr().map_err(AppError::Listen)?;
     tracing::info!("{}", config.mode());
@@ -99,9 +99,6 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         service.quiet().await;
         if let Err(error) = ledger.close().await {
             tracing::warn!(error = chain(&error), "the database did not close well");
-        }
-        if let Some(redis) = redis {
-            redis.close().await;
         }
     };
     timeout(config.shutdown_grace, close).await.map_err(|_| AppError::Grace(config.shutdown_grace))?;

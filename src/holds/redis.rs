@@ -1,26 +1,26 @@
 //! Holds in Redis 7 (or what speaks its protocol and runs its functions): shared by any number of instances.
 //!
-//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the connection, the calls, and what
-//! an error means.
+//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the calls.
 
 mod connection;
+mod error;
 mod keys;
 mod reply;
 mod request;
+mod server;
 mod silence;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use fred::clients::{Client, Pool};
 use fred::error::Error;
 use fred::interfaces::{ClientLike, FunctionInterface};
 use fred::types::Value;
 
-use self::connection::{PEER_TIMEOUT, error_of};
+use self::connection::{Connection, Connections};
+use self::error::error_of;
 use self::request::Request;
-use self::silence::Silences;
 use super::embedded::Clock;
 use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, SKUS_PAGE};
 use crate::domain::Location;
@@ -46,8 +46,7 @@ const DIGEST_CHARACTERS: usize = 16;
 
 /// Holds in Redis.
 pub struct RedisHolds {
-    pool: Pool,
-    silences: Silences,
+    connections: Connections,
     prefix: String,
     retention_ms: String,
     clock: Option<Clock>,
@@ -91,12 +90,10 @@ impl RedisHolds {
 
     /// As [`connect`](Self::connect), but with a clock of the caller's instead of the server's: for tests.
     pub async fn connect_with_clock(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
-        let pool = connection::open(config).await?;
-        let warnings = connection::check(pool.next()).await?;
+        let connections = Connections::open(config).await?;
+        let warnings = server::check(&*connections.any()?).await?;
         let holds = Self {
-            pool,
-            // One late answer is not a silence.
-            silences: Silences::new(PEER_TIMEOUT.max(2 * config.timeout)),
+            connections,
             prefix: config.prefix.clone(),
             retention_ms: config.retention.as_millis().to_string(),
             clock,
@@ -105,7 +102,7 @@ impl RedisHolds {
         };
         // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full
         // already may have it from before.
-        match holds.load(holds.any_client()?).await.map_err(|error| error_of(&error)) {
+        match holds.load(&*holds.connections.any()?).await.map_err(|error| error_of(&error)) {
             Ok(()) | Err(HoldsError::Full) => Ok(holds),
             Err(error) => Err(error),
         }
@@ -116,45 +113,29 @@ impl RedisHolds {
         &self.warnings
     }
 
-    /// Closes the connections.
-    pub async fn close(&self) {
-        // What is left to lose is a goodbye: every call was answered before.
-        let _ = self.pool.quit().await;
-    }
-
-    /// The connection of a location, so that its calls arrive in the order in which they are made; another one while it
-    /// is down.
-    fn client(&self, location: &Location) -> Result<&Client, HoldsError> {
+    async fn call(&self, function: &str, location: &Location, request: Request) -> Result<Value, HoldsError> {
         let mut hasher = DefaultHasher::new();
         location.hash(&mut hasher);
-        let clients = self.pool.clients();
-        let own = clients.get((hasher.finish() % clients.len().max(1) as u64) as usize);
-        own.filter(|own| own.is_connected()).map_or_else(|| self.any_client(), Ok)
-    }
-
-    /// A connection that is up. Calls on one that is down would wait for it until their timeout.
-    fn any_client(&self) -> Result<&Client, HoldsError> {
-        let client = self.pool.next_connected();
-        if client.is_connected() { Ok(client) } else { Err(HoldsError::Unavailable("not connected".into())) }
-    }
-
-    async fn call(&self, function: &str, location: &Location, request: Request) -> Result<Value, HoldsError> {
-        let (client, packed) = (self.client(location)?, request.packed());
-        let called = || client.fcall(function, keys::of(&self.prefix, location), packed.clone());
-        match self.silences.watch(client, called()).await {
+        let (connection, packed) = (self.connections.of(hasher.finish())?, request.packed());
+        let called = || {
+            let (keys, packed) = (keys::of(&self.prefix, location), packed.clone());
+            connection.call(async |client| client.fcall(function, keys, packed).await)
+        };
+        match called().await {
             // A new server, or one that has lost its functions. Others may be loading them too, which makes no
             // difference.
             Err(error) if error.details().contains("Function not found") => {
-                self.load(client).await.map_err(|error| error_of(&error))?;
-                self.silences.watch(client, called()).await
+                self.load(&connection).await.map_err(|error| error_of(&error))?;
+                called().await
             }
             result => result,
         }
         .map_err(|error| error_of(&error))
     }
 
-    async fn load(&self, client: &Client) -> Result<(), Error> {
-        self.silences.watch(client, client.function_load_cluster(true, self.library.text.as_str())).await
+    async fn load(&self, connection: &Connection) -> Result<(), Error> {
+        let text = self.library.text.as_str();
+        connection.call(async |client| client.function_load_cluster(true, text).await).await
     }
 }
 
@@ -180,7 +161,7 @@ impl Holds for RedisHolds {
     }
 
     async fn ping(&self) -> Result<(), HoldsError> {
-        let client = self.any_client()?;
-        self.silences.watch(client, client.ping(None)).await.map_err(|error| error_of(&error))
+        let pong = self.connections.any()?.call(async |client| client.ping(None).await).await;
+        pong.map_err(|error| error_of(&error))
     }
 }

@@ -18,6 +18,7 @@ mod malformed;
 mod many;
 mod process;
 mod protocol;
+mod redis_cluster;
 mod redis_holds;
 mod rpc;
 mod serving;

@@ -1,11 +1,16 @@
 //! What only the Redis store can show: settings that break a promise, full memory, a server that loses its functions or
 //! goes away.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use stockhold::domain::State;
 use stockhold::holds::redis::{RedisConfig, RedisHolds};
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::eventually;
 use crate::support::holds::*;
@@ -142,6 +147,44 @@ async fn connections_that_fell_silent_are_replaced_under_load() {
         futures::future::join_all(calls).await.iter().all(Result::is_ok)
     })
     .await;
+}
+
+/// A server that answers every request with an error that fred takes for final: it gives up, and never tries again.
+async fn hopeless_server() -> (String, Arc<AtomicUsize>, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.expect("accepts");
+            let mut request = [0; 1024];
+            if connection.read(&mut request).await.is_ok_and(|count| count > 0) {
+                let answer = b"-ERR This instance has cluster support disabled\r\n";
+                connection.write_all(answer).await.expect("answers");
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    (address, asked, AbortOnDropHandle::new(serving))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_fred_has_given_up_is_replaced() {
+    let server = PrivateRedis::start(&[]).await;
+    let (mut road, holds) = by_road(&server).await;
+    stocked(&holds).await;
+    let (hopeless, asked, _serving) = hopeless_server().await;
+    road.lead_to(&hopeless).await;
+    eventually("both connections have given up", Duration::from_secs(10), async || asked.load(Ordering::Relaxed) >= 4)
+        .await;
+    let refused = holds.ping().await;
+    assert!(matches!(refused, Err(HoldsError::Unavailable(_))), "health must be told: {refused:?}");
+
+    road.lead_to(&format!("127.0.0.1:{}", server.port)).await;
+    eventually("new ones are up", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("held");
+    assert_eq!(outcome(&reply), ("accepted", Some(State::Held)));
 }
 
 #[tokio::test]

@@ -1,173 +1,184 @@
-//! The connection to Redis: how it is kept, what its errors mean, and which servers will do.
+//! The connections to Redis, each kept alive by a task of its own.
+//!
+//! A connection is a client of fred, which reconnects by itself when TCP says that a connection is lost. Two faults are
+//! found here, because fred does not find them. For both the client is replaced by a new one:
+//! - The client's routing task has ended. fred 10.1 ends it upon errors that it takes for final (`router/commands.rs`,
+//!   `start`), and the client may still say that it is connected. Every call over it would wait for its timeout.
+//! - The connection is silent, see `silence.rs`.
 
-use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use fred::clients::{Client, Pool};
-use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, ConfigInterface};
-use fred::types::InfoKind;
-use fred::types::config::{Config, ConnectionConfig, PerformanceConfig, ReconnectError, ReconnectPolicy, TcpConfig};
+use fred::clients::Client;
+use fred::error::Error;
+use fred::interfaces::ClientLike;
+use fred::types::ConnectHandle;
+use fred::types::config::{
+    ClusterDiscoveryPolicy, Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig,
+    TcpConfig,
+};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
 
+use super::error::DROPS_THE_CONNECTION;
+use super::silence::Silence;
 use super::{HoldsError, RedisConfig};
-
-/// The oldest server that knows the functions this service needs, and their flags.
-const REDIS_MAJOR_MIN: u32 = 7;
 
 /// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a
 /// quarter of an hour.
-pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(2);
+const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Calls that wait for one connection; beyond it they fail at once.
 const COMMANDS_QUEUED_MAX: usize = 10_000;
 
-pub(super) async fn open(config: &RedisConfig) -> Result<Pool, HoldsError> {
-    let unsuitable = |error: Error| HoldsError::Unsuitable(error.details().to_owned());
-    let server = Config::from_url(&config.url).map_err(unsuitable)?;
-    let performance = PerformanceConfig { default_command_timeout: config.timeout, ..PerformanceConfig::default() };
-    let connection = ConnectionConfig {
-        connection_timeout: PEER_TIMEOUT,
-        internal_command_timeout: PEER_TIMEOUT,
-        // A call whose answer is lost is never repeated behind our back: it may have been executed.
-        max_command_attempts: 1,
-        max_command_buffer_len: COMMANDS_QUEUED_MAX,
-        tcp: TcpConfig { nodelay: Some(true), user_timeout: Some(PEER_TIMEOUT), ..TcpConfig::default() },
-        // What a server says after a failover: the connection must look for the new primary.
-        reconnect_errors: DROPS_THE_CONNECTION.map(|(_, error)| error).into(),
-        ..ConnectionConfig::default()
-    };
-    // Forever, soon at first, then twice a second.
-    let policy = ReconnectPolicy::new_exponential(0, 50, 500, 2);
-    let pool =
-        Pool::new(server, Some(performance), Some(connection), Some(policy), config.pool_size).map_err(unsuitable)?;
-    pool.init().await.map_err(|error| HoldsError::Unavailable(error.details().to_owned()))?;
-    Ok(pool)
+/// A client that cannot stay is replaced no more often than this.
+const REPLACED_EVERY_MIN: Duration = Duration::from_millis(500);
+
+/// All connections to one Redis.
+pub(super) struct Connections {
+    kept: Vec<Arc<Kept>>,
+    /// Counts the calls that may go over any connection.
+    calls: AtomicUsize,
+    /// Dropping them closes the connections.
+    _keepers: JoinSet<()>,
 }
 
-/// Errors of the server that it answers before it executes anything.
-const REFUSED_BEFORE_EXECUTION: [&str; 8] =
-    ["ASK", "BUSY", "MISCONF", "MOVED", "NOAUTH", "NOPERM", "NOREPLICAS", "TRYAGAIN"];
+/// A connection as it is now.
+struct Kept(RwLock<Arc<Connection>>);
 
-/// Errors upon which fred drops the connection, and answers them to every call that was on its way over it: for those
-/// the outcome is unknown.
-const DROPS_THE_CONNECTION: [(&str, ReconnectError); 4] = [
-    ("CLUSTERDOWN", ReconnectError::ClusterDown),
-    ("LOADING", ReconnectError::Loading),
-    ("MASTERDOWN", ReconnectError::MasterDown),
-    ("READONLY", ReconnectError::ReadOnly),
-];
+/// A client of fred until it is replaced.
+pub(super) struct Connection {
+    client: Client,
+    silence: Silence,
+}
 
-/// An error of fred that has no kind of its own, about a call which was not written to any connection: it was just
-/// lost.
-const NEVER_WRITTEN: &str = "Failed to route command.";
-
-/// The same, about a call whose slot moved, or which may have been written to a connection that was replaced.
-const NOT_WRITTEN_AGAIN: &str = "Too many failed write attempts.";
-
-/// What an error means for the call.
-pub(super) fn error_of(error: &Error) -> HoldsError {
-    let details = error.details();
-    let begins_with = |word: &str| details.split(' ').next() == Some(word);
-    match error.kind() {
-        _ if begins_with("OOM") => HoldsError::Full,
-        _ if REFUSED_BEFORE_EXECUTION.iter().any(|word| begins_with(word)) => HoldsError::Unavailable(details.into()),
-        _ if DROPS_THE_CONNECTION.iter().any(|(word, _)| begins_with(word)) => {
-            HoldsError::OutcomeUnknown(details.into())
+impl Connections {
+    /// Opens all of them, or says why not.
+    pub(super) async fn open(config: &RedisConfig) -> Result<Self, HoldsError> {
+        let settings = Arc::new(Settings::of(config)?);
+        let (mut kept, mut keepers) = (Vec::new(), JoinSet::new());
+        for _ in 0..config.pool_size {
+            let connection = settings.connection(true, Vec::new());
+            let routing = connection.client.init().await;
+            let routing = routing.map_err(|error| HoldsError::Unavailable(error.details().to_owned()))?;
+            let one = Arc::new(Kept(RwLock::new(Arc::new(connection))));
+            keepers.spawn(keep(Arc::clone(&one), Arc::clone(&settings), routing));
+            kept.push(one);
         }
-        _ if details == NEVER_WRITTEN => HoldsError::Unavailable(details.into()),
-        _ if details == NOT_WRITTEN_AGAIN => HoldsError::OutcomeUnknown(details.into()),
-        ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(details.into()),
-        ErrorKind::IO
-        | ErrorKind::Timeout
-        | ErrorKind::Canceled
-        | ErrorKind::Tls
-        | ErrorKind::Cluster
-        | ErrorKind::Sentinel => HoldsError::OutcomeUnknown(details.into()),
-        // Besides what a server answers, fred has this kind for what it cannot tell: a channel that closed, say.
-        ErrorKind::Unknown if !is_reply(details) => HoldsError::OutcomeUnknown(details.into()),
-        _ => HoldsError::Corrupt(details.into()),
+        Ok(Self { kept, calls: AtomicUsize::new(0), _keepers: keepers })
+    }
+
+    /// The connection of everything that has this hash, so that its calls arrive in the order in which they are made.
+    /// Another one while it is down.
+    pub(super) fn of(&self, hash: u64) -> Result<Arc<Connection>, HoldsError> {
+        let first = (hash % self.kept.len().max(1) as u64) as usize;
+        self.up_from(first)
+    }
+
+    /// A connection that is up.
+    pub(super) fn any(&self) -> Result<Arc<Connection>, HoldsError> {
+        self.up_from(self.calls.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The first that is up, from this one on. Calls over one that is down would wait for it until their timeout.
+    fn up_from(&self, first: usize) -> Result<Arc<Connection>, HoldsError> {
+        let (before, after) = self.kept.split_at(first % self.kept.len().max(1));
+        let mut connections = after.iter().chain(before).map(|kept| kept.now());
+        let up = connections.find(|connection| connection.client.is_connected());
+        up.ok_or_else(|| HoldsError::Unavailable("not connected".into()))
     }
 }
 
-/// An error that a server answered begins with its code, in capitals.
-fn is_reply(details: &str) -> bool {
-    let code = details.split(' ').next().unwrap_or_default();
-    !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_uppercase())
+impl Connection {
+    /// Makes a call over it.
+    pub(super) async fn call<T>(&self, call: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
+        self.silence.watch(call(&self.client)).await
+    }
 }
 
-/// Refuses servers that would break a promise; says what weakens one.
-pub(super) async fn check(client: &Client) -> Result<Vec<String>, HoldsError> {
-    let info: String = client.info(Some(InfoKind::Server)).await.map_err(|error| error_of(&error))?;
-    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("unknown").trim();
-    if version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < REDIS_MAJOR_MIN)
-    {
-        return Err(HoldsError::Unsuitable(format!("it is version {version}, at least {REDIS_MAJOR_MIN}.0 is needed")));
+impl Kept {
+    fn now(&self) -> Arc<Connection> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    let mut warnings = Vec::new();
-    match setting(client, "maxmemory-policy").await {
-        Some(policy) if policy.starts_with("allkeys") => {
-            return Err(HoldsError::Unsuitable(format!(
-                "its maxmemory-policy is {policy}, which throws live holds away: set it to noeviction"
-            )));
+    fn replace(&self, connection: Arc<Connection>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+}
+
+/// Replaces a connection whenever it is broken in a way that fred does not see. Calls that are on their way over it
+/// fail; further ones fail at once until the new one is up.
+async fn keep(kept: Arc<Kept>, settings: Arc<Settings>, routing: ConnectHandle) {
+    let mut routing = AbortOnDropHandle::new(routing);
+    let mut replacements = interval(REPLACED_EVERY_MIN);
+    replacements.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let broken = kept.now();
+        let reason = tokio::select! {
+            ended = &mut routing => match ended {
+                Ok(Err(error)) => format!("its task has ended: {}", error.details()),
+                Ok(Ok(())) => "its task has ended".to_owned(),
+                Err(panic) => format!("its task has ended: {panic}"),
+            },
+            () = broken.silence.is_too_long() => "it fell silent".to_owned(),
+        };
+        tracing::warn!(reason, "a connection to Redis is replaced");
+        let connection = Arc::new(settings.connection(false, broken.client.active_connections()));
+        kept.replace(Arc::clone(&connection));
+        replacements.tick().await;
+        routing = AbortOnDropHandle::new(connection.client.connect());
+    }
+}
+
+/// How to connect.
+struct Settings {
+    server: Config,
+    performance: PerformanceConfig,
+    connection: ConnectionConfig,
+    patience: Duration,
+}
+
+impl Settings {
+    fn of(config: &RedisConfig) -> Result<Self, HoldsError> {
+        let unsuitable = |error: Error| HoldsError::Unsuitable(error.details().to_owned());
+        let mut server = Config::from_url(&config.url).map_err(unsuitable)?;
+        if let ServerConfig::Clustered { policy, .. } = &mut server.server {
+            // Every node that was ever seen is asked for the slots, not those of the URL alone, which may all be gone.
+            *policy = ClusterDiscoveryPolicy::UseCache;
         }
-        Some(policy) if policy != "noeviction" => warnings.push(format!(
-            "maxmemory-policy is {policy}: when Redis is full it may forget cancels in locations that never held anything"
-        )),
-        Some(_) => {}
-        None => warnings.push(
-            "CONFIG GET is not allowed: make sure that maxmemory-policy is noeviction and that appendonly is on".into(),
-        ),
+        let performance = PerformanceConfig { default_command_timeout: config.timeout, ..PerformanceConfig::default() };
+        let connection = ConnectionConfig {
+            connection_timeout: PEER_TIMEOUT,
+            internal_command_timeout: PEER_TIMEOUT,
+            // A call whose answer is lost is never repeated behind our back: it may have been executed.
+            max_command_attempts: 1,
+            // A redirection is an error of a call that was not executed. fred 10.1 must not follow one: to follow `ASK`
+            // with a single attempt ends its routing task, and over a connection that others use it takes their answer
+            // for its own.
+            max_redirections: 0,
+            max_command_buffer_len: COMMANDS_QUEUED_MAX,
+            tcp: TcpConfig { nodelay: Some(true), user_timeout: Some(PEER_TIMEOUT), ..TcpConfig::default() },
+            // What a server says after a failover: the connection must look for the new primary.
+            reconnect_errors: DROPS_THE_CONNECTION.map(|(_, error)| error).into(),
+            ..ConnectionConfig::default()
+        };
+        // One late answer is not a silence.
+        let patience = PEER_TIMEOUT.max(2 * config.timeout);
+        Ok(Self { server, performance, connection, patience })
     }
-    let appends = setting(client, "appendonly").await;
-    let saves = setting(client, "save").await;
-    if appends.as_deref() == Some("no") {
-        warnings.push(match saves.as_deref() {
-            Some("") => "appendonly is off and nothing is saved: all holds are lost when Redis restarts".into(),
-            _ => "appendonly is off: holds since the last snapshot are lost when Redis restarts".into(),
-        });
-    }
-    Ok(warnings)
-}
 
-/// One setting, if the server lets us read it.
-async fn setting(client: &Client, name: &str) -> Option<String> {
-    let settings: HashMap<String, String> = client.config_get(name).await.ok()?;
-    settings.get(name).cloned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_tell_what_was_not_executed_from_what_may_have_been() {
-        for (kind, details, meaning) in [
-            (ErrorKind::Unknown, "OOM command not allowed when used memory > 'maxmemory'.", "full"),
-            (ErrorKind::Unknown, "MISCONF Redis is configured to save RDB snapshots", "not executed"),
-            (ErrorKind::Cluster, "MOVED 3999 127.0.0.1:6381", "not executed"),
-            (ErrorKind::Auth, "NOAUTH Authentication required.", "not executed"),
-            (ErrorKind::Backpressure, "Max queue length.", "not executed"),
-            (ErrorKind::Unknown, "Failed to route command.", "not executed"),
-            (ErrorKind::Unknown, "Too many failed write attempts.", "unknown"),
-            (ErrorKind::IO, "Connection closed.", "unknown"),
-            (ErrorKind::Unknown, "READONLY You can't write against a read only replica.", "unknown"),
-            (ErrorKind::Unknown, "LOADING Redis is loading the dataset in memory", "unknown"),
-            (ErrorKind::Timeout, "Request timed out.", "unknown"),
-            (ErrorKind::Unknown, "channel closed", "unknown"),
-            (ErrorKind::Unknown, "ERR user_script:1: corrupt record: r:1", "corrupt"),
-            (ErrorKind::InvalidArgument, "WRONGTYPE Operation against a key", "corrupt"),
-            (ErrorKind::Parse, "Invalid UTF-8 string.", "corrupt"),
-        ] {
-            let found = match error_of(&Error::new(kind, details)) {
-                HoldsError::Full => "full",
-                HoldsError::Unavailable(_) => "not executed",
-                HoldsError::OutcomeUnknown(_) => "unknown",
-                HoldsError::Corrupt(_) => "corrupt",
-                HoldsError::Unsuitable(_) => "unsuitable",
-                HoldsError::Overloaded => "overloaded",
-            };
-            assert_eq!(found, meaning, "{details}");
+    /// A connection that is not open yet. If its first attempt does not succeed, it fails or tries again for ever.
+    /// `known` are nodes of a cluster besides those of the URL.
+    fn connection(&self, fail_fast: bool, known: Vec<Server>) -> Connection {
+        let mut server = Config { fail_fast, ..self.server.clone() };
+        if let ServerConfig::Clustered { hosts, .. } = &mut server.server {
+            hosts.extend(known);
         }
+        // Soon at first, then twice a second.
+        let policy = ReconnectPolicy::new_exponential(0, 50, 500, 2);
+        let client = Client::new(server, Some(self.performance.clone()), Some(self.connection.clone()), Some(policy));
+        Connection { client, silence: Silence::new(self.patience) }
     }
 }

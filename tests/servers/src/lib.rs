@@ -3,6 +3,7 @@
 //! - [`patience`]: waiting for a state, with a bound.
 //! - [`process`]: a server process, and where its program is.
 //! - [`redis`], [`mariadb`]: the two stores.
+//! - [`redis_cluster`]: a Redis Cluster, and moving its slots.
 //!
 //! Deliberately absent: the service, whose flags are the business of whoever starts it.
 
@@ -15,3 +16,4 @@ pub mod process;
 
 pub mod mariadb;
 pub mod redis;
+pub mod redis_cluster;

@@ -26,6 +26,8 @@ pub struct Redis {
     folder: PathBuf,
     port: u16,
     fsync: Fsync,
+    /// Settings of this server alone.
+    settings: Vec<String>,
     process: Process,
 }
 
@@ -35,13 +37,22 @@ impl Redis {
     /// # Errors
     /// It is not installed, or its folder cannot be made.
     pub async fn start(home: &Path, name: &str, fsync: Fsync) -> Result<Self, String> {
+        Self::start_with(home, name, fsync, &[]).await
+    }
+
+    /// As [`start`](Self::start), with settings of its own, which it keeps when it is started again.
+    ///
+    /// # Errors
+    /// It is not installed, or its folder cannot be made.
+    pub async fn start_with(home: &Path, name: &str, fsync: Fsync, settings: &[&str]) -> Result<Self, String> {
         program("redis-cli", "redis-server (Debian: redis-server and redis-tools)")?;
         let program = program("redis-server", "redis-server")?;
         let folder = home.join(name);
         fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let port = free_port();
-        let process = launch(&program, &folder, port, fsync, &["--appendonly", "yes"]);
-        let mut redis = Self { program, folder, port, fsync, process };
+        let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
+        let process = launch(&program, &folder, port, fsync, &settings, "yes");
+        let mut redis = Self { program, folder, port, fsync, settings, process };
         redis.until_up().await;
         Ok(redis)
     }
@@ -49,6 +60,11 @@ impl Redis {
     /// Its address.
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The number of its process.
@@ -68,13 +84,13 @@ impl Redis {
 
     /// Starts it again with its append-only file, which has all that was ever answered.
     pub async fn restart(&mut self) {
-        self.relaunch(&["--appendonly", "yes"]).await;
+        self.relaunch("yes").await;
     }
 
     /// Starts it again without anything it had.
     pub async fn restart_empty(&mut self) {
         self.forget();
-        self.relaunch(&["--appendonly", "yes"]).await;
+        self.relaunch("yes").await;
     }
 
     /// Starts it again with this snapshot instead of what it had.
@@ -82,7 +98,7 @@ impl Redis {
         self.forget();
         fs::copy(snapshot, self.snapshot_file()).expect("a snapshot");
         // With an append-only file it would not read the snapshot.
-        self.relaunch(&["--appendonly", "no"]).await;
+        self.relaunch("no").await;
         self.command(&["CONFIG", "SET", "appendonly", "yes"]).await;
     }
 
@@ -121,8 +137,8 @@ impl Redis {
         let _ = fs::remove_dir_all(self.folder.join("appendonlydir"));
     }
 
-    async fn relaunch(&mut self, settings: &[&str]) {
-        self.process = launch(&self.program, &self.folder, self.port, self.fsync, settings);
+    async fn relaunch(&mut self, appendonly: &str) {
+        self.process = launch(&self.program, &self.folder, self.port, self.fsync, &self.settings, appendonly);
         self.until_up().await;
     }
 
@@ -138,14 +154,15 @@ impl Redis {
 }
 
 /// Nothing is saved unless it is asked for.
-fn launch(program: &Path, folder: &Path, port: u16, fsync: Fsync, settings: &[&str]) -> Process {
+fn launch(program: &Path, folder: &Path, port: u16, fsync: Fsync, settings: &[String], appendonly: &str) -> Process {
     let (port, folder_text) = (port.to_string(), folder.to_string_lossy());
     let fsync = match fsync {
         Fsync::Always => "always",
         Fsync::EverySecond => "everysec",
     };
     let fixed = ["--bind", "127.0.0.1", "--port", &port, "--dir", &folder_text, "--save", "", "--appendfsync", fsync];
-    let policy = ["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"];
-    let arguments: Vec<_> = fixed.iter().chain(&policy).chain(settings).map(ToString::to_string).collect();
+    let kept = ["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0", "--appendonly", appendonly];
+    let fixed = fixed.iter().chain(&kept).map(ToString::to_string);
+    let arguments: Vec<_> = fixed.chain(settings.iter().cloned()).collect();
     Process::start("redis-server", program, &arguments, &[], &folder.with_extension("log"))
 }
