@@ -1,12 +1,14 @@
-//! The command line: `serve` and `migrate` run the service; everything else is a client of a running one, so that
-//! nobody needs another tool to try it or to look into it.
+//! The command line. `serve` and `migrate` run the service. Nearly everything else is a client of a running service, so
+//! that trying it and looking into it take no other tool.
 //!
-//! Answers go to stdout, as tables or with `--json` as one JSON document, and errors to stderr. Exit codes: 0 done, 1
-//! not done, 2 wrong usage.
+//! Answers go to stdout and errors to stderr: as text, or with `--json` as one JSON document. Exit codes: 0 done, 1 not
+//! done, 2 wrong usage.
 
+mod about;
 mod args;
 mod client;
 mod failure;
+mod health;
 mod output;
 mod reservations;
 mod stock;
@@ -22,6 +24,8 @@ use client::{Client, Connection};
 use failure::Failure;
 use output::Output;
 
+pub use about::AboutCommand;
+
 /// gRPC inventory reservations: hold stock for a limited time, then make the deduction permanent or give it back.
 #[derive(Debug, Parser)]
 #[command(version = crate::version::VERSION, propagate_version = true)]
@@ -32,8 +36,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What the command line and the environment say. If that is nothing sensible, says so and ends the process with
-    /// exit code 2.
+    /// Reads the command line and the environment. A wrong one ends the process with a message and exit code 2.
     pub fn parse_or_exit() -> Self {
         Self::try_parse().unwrap_or_else(|error| match wrong_value(&error) {
             Some(line) => {
@@ -45,7 +48,8 @@ impl Cli {
     }
 }
 
-/// One line for a wrong value; clap needs several, and does not tell when it comes from the environment.
+/// One line for a wrong value. clap's own message takes several, and does not say that a value came from the
+/// environment.
 fn wrong_value(error: &clap::Error) -> Option<String> {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -63,7 +67,7 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
     }
 }
 
-/// The environment variable that stands for a flag.
+/// The environment variable of a flag.
 fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
     let own = command.get_arguments().find(|argument| argument.get_long() == Some(flag));
     let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
@@ -77,9 +81,12 @@ pub enum Command {
     Serve(ServeArgs),
     /// Bring the database's tables up to date and exit
     Migrate(MigrateArgs),
-    /// Ask a running service.
+    /// Calls a running service.
     #[command(flatten)]
     Client(ClientCommand),
+    /// Needs no service.
+    #[command(flatten)]
+    About(AboutCommand),
 }
 
 /// The commands that call a running service; [`run_client`] runs them.
@@ -100,9 +107,14 @@ pub enum ClientCommand {
     Show(Call<reservations::Show>),
     /// List the live reservations: who holds my stock?
     Reservations(Call<reservations::List>),
-    /// Compare the two stores and repair the holds' store; a large location needs a longer --timeout; exit code 1 when
-    /// a difference remains
+    /// Compare the two stores and repair the holds' store
+    ///
+    /// A large location takes longer than the default --timeout. The exit code is 1 when a difference remains.
     Reconcile(Call<stock::Reconcile>),
+    /// Ask which services a running server can serve at the moment
+    ///
+    /// The name (server) stands for the server as a whole. The exit code is 1 unless all of them are SERVING.
+    Health(Call<health::Health>),
 }
 
 /// One call, and where to send it.
@@ -136,22 +148,17 @@ pub async fn run_client(command: ClientCommand) -> ExitCode {
         ClientCommand::Show(call) => run(call).await,
         ClientCommand::Reservations(call) => run(call).await,
         ClientCommand::Reconcile(call) => run(call).await,
+        ClientCommand::Health(call) => run(call).await,
     }
 }
 
 async fn run<T: Execute>(call: Call<T>) -> ExitCode {
+    let json = call.connection.json;
     match answer(call).await {
-        Ok((text, exit_code)) => match writeln!(std::io::stdout(), "{text}") {
-            Ok(()) => exit_code,
-            // Whoever read our output, `head` say, has had enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code,
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "error: cannot print the answer: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Ok((text, exit_code)) => print(&text, exit_code),
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "{failure}");
+            let text = if json { failure.to_json() } else { failure.to_string() };
+            let _ = writeln!(std::io::stderr(), "{text}");
             ExitCode::FAILURE
         }
     }
@@ -164,64 +171,18 @@ async fn answer<T: Execute>(call: Call<T>) -> Result<(String, ExitCode), Failure
     Ok((if call.connection.json { output.into_json()? } else { output.text }, exit_code))
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::error::ErrorKind;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Command, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
-    }
-
-    #[test]
-    fn the_commands_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_of_the_readme_is_understood() {
-        for line in [
-            "stockhold serve",
-            "stockhold migrate",
-            "stockhold stock set sku-a=100 sku-b=50",
-            "stockhold stock set sku-a=-5 --floor -20 --retired --expected-version 0 --request-id count-7",
-            "stockhold stock adjust sku-a=+10 sku-b=-3 --reason receipt",
-            "stockhold stock get sku-a sku-b",
-            "stockhold stock list --addr 127.0.0.1:50051",
-            "stockhold reserve order-1 sku-a=2 sku-b=1 --ttl 10m --location berlin --json",
-            "stockhold confirm order-1",
-            "stockhold confirm order-1 sku-a=1 --reacquire --timeout 500ms",
-            "stockhold cancel order-1",
-            "stockhold extend order-1 --by 5m",
-            "stockhold extend order-1 --until 2026-11-22T16:00:00Z --reacquire",
-            "stockhold show order-1",
-            "stockhold reservations --sku sku-a",
-            "stockhold reconcile --validate-only",
-        ] {
-            assert!(parse(line).is_ok(), "{line}: {}", parse(line).expect_err("it failed"));
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_refused_before_anything_is_sent() {
-        for (line, kind) in [
-            ("stockhold", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
-            ("stockhold stock set", ErrorKind::MissingRequiredArgument),
-            ("stockhold stock set sku-a", ErrorKind::ValueValidation),
-            ("stockhold stock set sku-a=many", ErrorKind::ValueValidation),
-            ("stockhold stock adjust sku-a=+10", ErrorKind::MissingRequiredArgument),
-            ("stockhold stock get", ErrorKind::MissingRequiredArgument),
-            ("stockhold reserve order-1", ErrorKind::MissingRequiredArgument),
-            ("stockhold reserve order-1 sku-a=-1", ErrorKind::ValueValidation),
-            ("stockhold reserve order-1 sku-a=1 --ttl soon", ErrorKind::ValueValidation),
-            ("stockhold reserve order-1 sku-a=1 --addr ftp://host:1", ErrorKind::ValueValidation),
-            ("stockhold reserve order-1 sku-a=1 --timeout 0s", ErrorKind::ValueValidation),
-            ("stockhold extend order-1", ErrorKind::MissingRequiredArgument),
-            ("stockhold extend order-1 --by 5m --until 2026-11-22T16:00:00Z", ErrorKind::ArgumentConflict),
-            ("stockhold serve --json", ErrorKind::UnknownArgument),
-        ] {
-            assert_eq!(parse(line).map_err(|error| error.kind()).err(), Some(kind), "{line}");
+/// Prints a text and ends with `exit_code`, unless it cannot be printed.
+fn print(text: &str, exit_code: ExitCode) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => exit_code,
+        // The reader of our output, such as `head`, has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: cannot print the answer: {error}");
+            ExitCode::FAILURE
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

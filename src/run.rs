@@ -23,7 +23,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let _crash_points = fail::FailScenario::setup();
     let threads = match &cli.command {
         Command::Serve(args) => args.threads,
-        Command::Migrate(_) | Command::Client(_) => 1,
+        Command::Migrate(_) | Command::Client(_) | Command::About(_) => 1,
     };
     match runtime(threads) {
         Ok(runtime) => runtime.block_on(async {
@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 Command::Serve(args) => serve(args).await,
                 Command::Migrate(args) => migrate(args).await,
                 Command::Client(command) => run_client(command).await,
+                Command::About(command) => command.run(),
             }
         }),
         Err(error) => failed(&format!("cannot start: {error}")),

@@ -1,9 +1,9 @@
-//! The words of the client commands that clap does not know: `sku=units`, points in time, addresses.
+//! Arguments of the client commands that clap cannot read by itself: `sku=units`, points in time, addresses.
 
 use std::str::FromStr;
 use std::time::SystemTime;
 
-/// `sku=units`. A sku may contain `=` itself, so the last one counts.
+/// `sku=units`. A sku may contain `=`, so the last one separates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Units<N> {
     pub(super) sku: String,
@@ -25,13 +25,13 @@ pub(super) fn time(text: &str) -> Result<SystemTime, String> {
     humantime::parse_rfc3339(text).map_err(|error| format!("{error}; write it in UTC, as 2026-11-22T16:00:00Z"))
 }
 
-/// Where the service listens: `http://host:port`, or just `host:port`.
+/// The address of a service: `http://host:port`, `https://host:port`, or `host:port`, which means http.
 pub(super) fn address(text: &str) -> Result<http::Uri, String> {
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let uri: http::Uri = text.parse().map_err(|error| format!("{error}; write it as http://host:port or host:port"))?;
     match uri.scheme_str() {
-        Some("http") => Ok(uri),
-        other => Err(format!("{:?} is not spoken here, only http", other.unwrap_or_default())),
+        Some("http" | "https") => Ok(uri),
+        other => Err(format!("the scheme must be http or https, not {:?}", other.unwrap_or_default())),
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
             ("sku-a=-3", "sku-a", -3),
             ("size=xl=7", "size=xl", 7),
             ("a==1", "a=", 1),
-            // The server says what is wrong with an empty sku, in the same words to every client.
+            // The server refuses an empty sku, in the same words for every client.
             ("=1", "", 1),
         ] {
             assert_eq!(text.parse(), Ok(Units { sku: sku.into(), units: units as i64 }), "{text}");
@@ -74,11 +74,12 @@ mod tests {
             ("http://127.0.0.1:50051", "http://127.0.0.1:50051/"),
             ("127.0.0.1:50051", "http://127.0.0.1:50051/"),
             ("stock.internal:80", "http://stock.internal:80/"),
+            ("https://stock.internal", "https://stock.internal/"),
             ("[::1]:50051", "http://[::1]:50051/"),
         ] {
             assert_eq!(address(text).map(|uri| uri.to_string()), Ok(uri.into()));
         }
-        for bad in ["https://host:1", "unix:///run/socket", "", "host port"] {
+        for bad in ["ftp://host:1", "unix:///run/socket", "", "host port"] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

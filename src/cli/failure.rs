@@ -1,90 +1,123 @@
-//! Why a command was not done, in a few lines that a person can act on.
+//! Why a command was not done: a few lines for a person, or JSON for a program.
 
-use std::error::Error;
 use std::fmt;
 
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetail, StatusExt};
+
+/// How to repeat a command that takes effect once, however often it is sent.
+pub(super) const SAME_COMMAND: &str = "the same command";
 
 /// Why a command was not done.
 #[derive(Debug)]
 pub(super) struct Failure {
     /// What went wrong; lines after the first are indented details.
     text: String,
-    /// How to repeat the command so that it takes effect once, where it may have taken effect already.
+    /// The error of the call; `None` if no call was made.
+    status: Option<Status>,
+    /// How to repeat the command so that it takes effect once; `None` unless it may have taken effect already.
     repeat_with: Option<String>,
 }
 
 impl Failure {
-    /// A failure found on this side of the connection.
+    /// The command failed before its call was made.
     pub(super) fn local(text: impl Into<String>) -> Self {
-        Self { text: text.into(), repeat_with: None }
+        Self { text: text.into(), status: None, repeat_with: None }
     }
 
-    /// Nobody answers at the address.
-    pub(super) fn unreachable(addr: &http::Uri, cause: &dyn Error) -> Self {
-        let mut root = cause;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        Self::local(format!(
-            "no stockhold service at {}: {root}\n  start one with `stockhold serve`, or name another with --addr or STOCKHOLD_ADDR",
-            addr.to_string().trim_end_matches('/')
-        ))
+    /// A call that changes nothing has failed.
+    pub(super) fn of_read(status: Status) -> Self {
+        Self { text: text(&status), status: Some(status), repeat_with: None }
     }
 
-    /// Names what makes it safe to repeat a command whose outcome is unknown, where that is not the same command.
-    pub(super) fn repeat_with(self, command: String) -> Self {
-        Self { repeat_with: self.repeat_with.map(|_| command), ..self }
+    /// A call that may have changed something has failed. `repeat_with` completes "repeat with": what takes effect once.
+    pub(super) fn of_write(status: Status, repeat_with: &str) -> Self {
+        let repeat_with = outcome_is_unknown(&status).then(|| repeat_with.to_owned());
+        Self { repeat_with, ..Self::of_read(status) }
     }
-}
 
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        let details = status.get_error_details_vec();
-        let info = details.iter().find_map(|detail| match detail {
-            ErrorDetail::ErrorInfo(info) => Some(info),
-            _ => None,
+    /// The error for programs. Fields without a value are null, so that a script finds every field.
+    pub(super) fn to_json(&self) -> String {
+        let status = self.status.as_ref();
+        let known = status.map(Status::get_error_details);
+        let error = json!({
+            "code": status.map(|status| name(status.code())),
+            "reason": known.as_ref().and_then(|details| Some(&details.error_info()?.reason)),
+            "message": status.map_or(self.text.as_str(), Status::message),
+            "details": status.and_then(details).unwrap_or_else(|| json!([])),
+            "requestId": known.as_ref().and_then(|details| Some(&details.request_info()?.request_id)),
+            "repeatWith": self.repeat_with,
         });
-        let reason = info.map(|info| info.reason.as_str());
-        let timed_out = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
-        let outcome_unknown = match reason {
-            Some(reason) => ["OUTCOME_UNKNOWN", "INTERNAL"].contains(&reason),
-            // It was not the service that spoke: the connection broke, before the call or after it was carried out.
-            None => status.code() != Code::Unimplemented,
-        };
-
-        let mut text = reason.map_or_else(|| format!("{:?}", status.code()), str::to_owned);
-        // What the details name, the message tells in other words, and only the first few of them.
-        let named: Vec<String> = details.iter().flat_map(named).collect();
-        match named.as_slice() {
-            [] if timed_out && reason.is_none() => text.push_str(": no answer in time"),
-            [] => text.push_str(&format!(": {}", status.message())),
-            [only] => text.push_str(&format!(": {only}")),
-            several => several.iter().for_each(|line| text.push_str(&format!("\n  {line}"))),
-        }
-        // Details have to fit into a header; the service tells how many there were.
-        let count = info.and_then(|info| info.metadata.get("violation_count")?.parse::<usize>().ok());
-        if let Some(more) = count.and_then(|count| count.checked_sub(named.len())).filter(|more| *more > 0) {
-            text.push_str(&format!("\n  and {more} more"));
-        }
-        for detail in &details {
-            match detail {
-                ErrorDetail::RetryInfo(info) => {
-                    if let Some(delay) = info.retry_delay {
-                        text.push_str(&format!("\n  repeat after {}", humantime::format_duration(delay)));
-                    }
-                }
-                ErrorDetail::RequestInfo(info) => text.push_str(&format!("\n  request id {}", info.request_id)),
-                _ => {}
-            }
-        }
-        Self { text, repeat_with: outcome_unknown.then(|| "the same command".into()) }
+        format!("{:#}", json!({ "error": error }))
     }
 }
 
-/// What a detail names and what it says of it: a sku, a reservation, a field. A name of which nothing is said stands in
-/// the message too.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.text)?;
+        if let Some(how) = &self.repeat_with {
+            write!(f, "\n  it may or may not have been done: repeat with {how} to be sure, nothing happens twice")?;
+        }
+        Ok(())
+    }
+}
+
+/// True if the call may have taken effect.
+fn outcome_is_unknown(status: &Status) -> bool {
+    match reason(&status.get_error_details_vec()) {
+        Some(reason) => ["OUTCOME_UNKNOWN", "INTERNAL"].contains(&reason),
+        // The service did not write this error. The connection broke, before the call was carried out or after it.
+        None => status.code() != Code::Unimplemented,
+    }
+}
+
+fn reason(details: &[ErrorDetail]) -> Option<&str> {
+    details.iter().find_map(|detail| match detail {
+        ErrorDetail::ErrorInfo(info) => Some(info.reason.as_str()),
+        _ => None,
+    })
+}
+
+/// An error of a call for people: its reason, what its details name, when to repeat, and the request id.
+fn text(status: &Status) -> String {
+    let details = status.get_error_details_vec();
+    let reason = reason(&details);
+    let timed_out = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
+
+    let mut text = reason.map_or_else(|| name(status.code()), str::to_owned);
+    // The message tells the same as the details, but names only the first few skus or fields.
+    let named: Vec<String> = details.iter().flat_map(named).collect();
+    match named.as_slice() {
+        [] if timed_out && reason.is_none() => text.push_str(": no answer in time"),
+        [] => text.push_str(&format!(": {}", status.message())),
+        [only] => text.push_str(&format!(": {only}")),
+        several => several.iter().for_each(|line| text.push_str(&format!("\n  {line}"))),
+    }
+    for detail in &details {
+        match detail {
+            // Details have to fit into a header, so the service cuts them off and says how many there were.
+            ErrorDetail::ErrorInfo(info) => {
+                let count = info.metadata.get("violation_count").and_then(|count| count.parse::<usize>().ok());
+                if let Some(more) = count.and_then(|count| count.checked_sub(named.len())).filter(|more| *more > 0) {
+                    text.push_str(&format!("\n  and {more} more"));
+                }
+            }
+            ErrorDetail::RetryInfo(info) => {
+                if let Some(delay) = info.retry_delay {
+                    text.push_str(&format!("\n  repeat after {}", humantime::format_duration(delay)));
+                }
+            }
+            ErrorDetail::RequestInfo(info) => text.push_str(&format!("\n  request id {}", info.request_id)),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// What a detail says of the skus, reservations or fields that it names. A detail that only names says no more than
+/// the message does.
 fn named(detail: &ErrorDetail) -> Vec<String> {
     let line = |name: &str, description: &str| format!("{name}: {description}");
     match detail {
@@ -99,137 +132,24 @@ fn named(detail: &ErrorDetail) -> Vec<String> {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.text)?;
-        if let Some(how) = &self.repeat_with {
-            write!(f, "\n  it may or may not have been done: repeat with {how} to be sure, nothing happens twice")?;
+/// The name of a code as gRPC writes it: `FAILED_PRECONDITION`.
+fn name(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
         }
-        Ok(())
+        name.push(letter.to_ascii_uppercase());
     }
+    name
+}
+
+/// The details as JSON. `None` if they hold a type that this build does not know.
+fn details(status: &Status) -> Option<Value> {
+    let types = DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).ok()?;
+    let status = DynamicMessage::decode(types.get_message_by_name("google.rpc.Status")?, status.details()).ok()?;
+    serde_json::to_value(&status).ok()?.get("details").cloned()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::time::Duration;
-
-    use tonic_types::{ErrorInfo, PreconditionFailure, PreconditionViolation, RequestInfo, ResourceInfo, RetryInfo};
-
-    use super::*;
-
-    fn status(code: Code, message: &str, reason: &str, further: Vec<ErrorDetail>) -> Status {
-        let mut details: Vec<ErrorDetail> = vec![ErrorInfo::new(reason, "stockhold", HashMap::new()).into()];
-        details.extend(further);
-        details.push(RequestInfo::new("7f3a", "").into());
-        Status::with_error_details_vec(code, message, details)
-    }
-
-    fn short(sku: &str, description: &str) -> PreconditionViolation {
-        PreconditionViolation::new("INSUFFICIENT_STOCK", sku, description)
-    }
-
-    #[test]
-    fn errors_name_what_is_short() {
-        let one = PreconditionFailure::new(vec![short("sku-a", "requested 5, available 3, held 2")]);
-        let two = PreconditionFailure::new(vec![
-            short("sku-a", "requested 5, available 3, held 2"),
-            short("sku-b", "requested 1, available 0, held 9"),
-        ]);
-        let mut bad = tonic_types::BadRequest::with_violation("lines[1].quantity", "must be at least 1");
-        bad.add_violation("ttl", "must be at most 1h");
-        for (status, text) in [
-            (
-                status(Code::FailedPrecondition, "too little stock", "INSUFFICIENT_STOCK", vec![one.into()]),
-                "error: INSUFFICIENT_STOCK: sku-a: requested 5, available 3, held 2\n  request id 7f3a",
-            ),
-            (
-                status(Code::FailedPrecondition, "too little stock", "INSUFFICIENT_STOCK", vec![two.into()]),
-                "error: INSUFFICIENT_STOCK\n  sku-a: requested 5, available 3, held 2\n  \
-                 sku-b: requested 1, available 0, held 9\n  request id 7f3a",
-            ),
-            (
-                status(Code::InvalidArgument, "2 fields are malformed", "INVALID_FIELD", vec![bad.into()]),
-                "error: INVALID_FIELD\n  lines[1].quantity: must be at least 1\n  \
-                 ttl: must be at most 1h\n  request id 7f3a",
-            ),
-            (
-                status(
-                    Code::NotFound,
-                    "no such sku",
-                    "UNKNOWN_SKU",
-                    vec![ResourceInfo::new("sku", "sku-x", "", "was never set").into()],
-                ),
-                "error: UNKNOWN_SKU: sku-x: was never set\n  request id 7f3a",
-            ),
-            (
-                status(
-                    Code::NotFound,
-                    "no reservation order-1 is known in this location",
-                    "RESERVATION_NOT_FOUND",
-                    vec![ResourceInfo::new("reservation", "order-1", "", "").into()],
-                ),
-                "error: RESERVATION_NOT_FOUND: no reservation order-1 is known in this location\n  request id 7f3a",
-            ),
-            (
-                status(
-                    Code::Unavailable,
-                    "a store is away",
-                    "STORE_UNAVAILABLE",
-                    vec![RetryInfo::new(Some(Duration::from_millis(500))).into()],
-                ),
-                "error: STORE_UNAVAILABLE: a store is away\n  repeat after 500ms\n  request id 7f3a",
-            ),
-            (
-                status(Code::Unavailable, "the outcome is not known yet", "OUTCOME_UNKNOWN", vec![]),
-                "error: OUTCOME_UNKNOWN: the outcome is not known yet\n  request id 7f3a\n  it may or may not have been done: \
-                 repeat with the same command to be sure, nothing happens twice",
-            ),
-            (
-                Status::cancelled("Timeout expired"),
-                "error: Cancelled: no answer in time\n  it may or may not have been done: repeat with the same command to be sure, \
-                 nothing happens twice",
-            ),
-            (
-                Status::unavailable("connection reset"),
-                "error: Unavailable: connection reset\n  it may or may not have been done: repeat with the same command to be sure, \
-                 nothing happens twice",
-            ),
-            (Status::unimplemented("no such method"), "error: Unimplemented: no such method"),
-        ] {
-            assert_eq!(Failure::from(status).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn details_that_were_cut_off_are_counted() {
-        let metadata = HashMap::from([("violation_count".to_owned(), "40".to_owned())]);
-        let details: Vec<ErrorDetail> = vec![
-            ErrorInfo::new("INSUFFICIENT_STOCK", "stockhold", metadata).into(),
-            PreconditionFailure::new(vec![short("sku-a", "requested 1"), short("sku-b", "requested 2")]).into(),
-        ];
-        let text = Failure::from(Status::with_error_details_vec(Code::FailedPrecondition, "", details)).to_string();
-        assert_eq!(text, "error: INSUFFICIENT_STOCK\n  sku-a: requested 1\n  sku-b: requested 2\n  and 38 more");
-    }
-
-    #[test]
-    fn what_makes_it_safe_to_repeat_is_told_only_where_it_matters() {
-        let unknown = || status(Code::DeadlineExceeded, "too late", "OUTCOME_UNKNOWN", vec![]);
-        assert!(
-            Failure::from(unknown()).repeat_with("this".into()).to_string().contains("repeat with this to be sure")
-        );
-        let cut = || Status::unknown("h2 protocol error: error reading a body from connection");
-        assert!(Failure::from(cut()).repeat_with("this".into()).to_string().contains("repeat with this to be sure"));
-        let refused = status(Code::AlreadyExists, "used", "REQUEST_ID_REUSED", vec![]);
-        assert!(!Failure::from(refused).repeat_with("this".into()).to_string().contains("repeat with"));
-    }
-
-    #[test]
-    fn a_service_that_is_not_there_is_named_and_the_way_out_too() {
-        let addr = http::Uri::from_static("http://127.0.0.1:1");
-        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "Connection refused");
-        let text = Failure::unreachable(&addr, &refused).to_string();
-        assert!(text.starts_with("error: no stockhold service at http://127.0.0.1:1: Connection refused"), "{text}");
-        assert!(text.contains("stockhold serve"), "{text}");
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde_json::Value;
 
 use super::failure::Failure;
 
@@ -13,14 +14,26 @@ pub(super) struct Output {
     pub(super) text: String,
     /// 0, unless the answer itself is bad news.
     pub(super) exit_code: ExitCode,
-    /// The message's name within the package, and its bytes.
-    message: (&'static str, Vec<u8>),
+    json: Json,
+}
+
+/// An answer for programs.
+enum Json {
+    /// A message of the contract: its name within the package, and its bytes.
+    Message(&'static str, Vec<u8>),
+    /// Any other.
+    Value(Value),
 }
 
 impl Output {
-    /// An answer; `name` is its message's name in the package.
+    /// An answer of the contract. `name` is the name of its message within the package.
     pub(super) fn new(name: &'static str, message: &impl Message, text: String) -> Self {
-        Self { text, exit_code: ExitCode::SUCCESS, message: (name, message.encode_to_vec()) }
+        Self { text, exit_code: ExitCode::SUCCESS, json: Json::Message(name, message.encode_to_vec()) }
+    }
+
+    /// An answer that is no message of the contract.
+    pub(super) fn of_json(json: Value, text: String) -> Self {
+        Self { text, exit_code: ExitCode::SUCCESS, json: Json::Value(json) }
     }
 
     /// The same answer with another exit code.
@@ -31,8 +44,11 @@ impl Output {
     /// The canonical JSON form of the message. Fields that hold their default are printed too, so that a script finds
     /// every field.
     pub(super) fn into_json(self) -> Result<String, Failure> {
-        let (name, bytes) = self.message;
-        to_json(name, &bytes).map_err(|error| Failure::local(format!("{name} cannot be printed as JSON: {error}")))
+        match self.json {
+            Json::Message(name, bytes) => to_json(name, &bytes)
+                .map_err(|error| Failure::local(format!("{name} cannot be printed as JSON: {error}"))),
+            Json::Value(value) => Ok(format!("{value:#}")),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use prost_types::Timestamp;
 
 use super::client::Client;
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::output::Output;
 use super::{Execute, args, args::Units, table};
 use crate::config::duration;
@@ -15,7 +15,7 @@ use crate::grpc::{PAGE_SIZE_MAX, v1};
 /// Which reservation.
 #[derive(Debug, Args)]
 struct Id {
-    /// The reservation's id, chosen by the caller: an order id, say
+    /// The reservation's id, chosen by the caller, such as an order id
     #[arg(value_name = "ID")]
     reservation_id: String,
 }
@@ -23,7 +23,7 @@ struct Id {
 /// What to do with a reservation that has expired.
 #[derive(Debug, Args)]
 struct Late {
-    /// If it has expired, take the stock again, if it is still there
+    /// If it has expired, take its stock again, provided that it is still there
     #[arg(long)]
     reacquire: bool,
 }
@@ -46,7 +46,7 @@ pub struct Reserve {
     /// The skus and the units to hold of each
     #[arg(required = true, value_name = "SKU=UNITS")]
     lines: Vec<Units<u32>>,
-    /// How long to hold, such as 10m; the service's default unless given
+    /// How long to hold, such as 10m; the service's --ttl-default unless given
     #[arg(long, value_name = "TIME", value_parser = duration)]
     ttl: Option<Duration>,
 }
@@ -60,7 +60,8 @@ impl Execute for Reserve {
             lines: lines(self.lines),
             ttl: ttl.map_err(|error| Failure::local(format!("--ttl: {error}")))?,
         });
-        let answer = client.reservations.reserve(request).await?.into_inner();
+        let answer = client.reservations.reserve(request).await;
+        let answer = answer.map_err(|status| Failure::of_write(status, SAME_COMMAND))?.into_inner();
         Ok(Output::new("ReserveResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
@@ -70,7 +71,7 @@ impl Execute for Reserve {
 pub struct Confirm {
     #[command(flatten)]
     id: Id,
-    /// Confirm only these units and give the rest back; everything unless given
+    /// Units to confirm, while the rest is given back; everything unless given
     #[arg(value_name = "SKU=UNITS")]
     lines: Vec<Units<u32>>,
     #[command(flatten)]
@@ -85,7 +86,8 @@ impl Execute for Confirm {
             lines: lines(self.lines),
             late_policy: self.late.policy(),
         });
-        let answer = client.reservations.confirm(request).await?.into_inner();
+        let answer = client.reservations.confirm(request).await;
+        let answer = answer.map_err(|status| Failure::of_write(status, SAME_COMMAND))?.into_inner();
         Ok(Output::new("ConfirmResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
@@ -101,7 +103,8 @@ impl Execute for Cancel {
     async fn execute(self, client: &mut Client) -> Result<Output, Failure> {
         let request = client
             .request(v1::CancelRequest { location: client.location.clone(), reservation_id: self.id.reservation_id });
-        let answer = client.reservations.cancel(request).await?.into_inner();
+        let answer = client.reservations.cancel(request).await;
+        let answer = answer.map_err(|status| Failure::of_write(status, SAME_COMMAND))?.into_inner();
         Ok(Output::new("CancelResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
@@ -121,7 +124,7 @@ pub struct Extend {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Later {
-    /// Add to the expire time that it has; one that has expired is extended from now
+    /// How much to add to the expire time; an expired reservation is extended from now
     #[arg(long, value_name = "TIME", value_parser = duration)]
     by: Option<Duration>,
     /// The new expire time, in UTC, such as 2026-11-22T16:00:00Z
@@ -138,7 +141,8 @@ impl Execute for Extend {
             Some(by) => {
                 let request =
                     v1::GetReservationRequest { location: location.clone(), reservation_id: reservation_id.clone() };
-                let answer = client.reservations.get_reservation(client.request(request)).await?.into_inner();
+                let answer = client.reservations.get_reservation(client.request(request)).await;
+                let answer = answer.map_err(Failure::of_read)?.into_inner();
                 later_by(answer.reservation.unwrap_or_default(), by, SystemTime::now())
             }
         };
@@ -149,20 +153,20 @@ impl Execute for Extend {
             late_policy: self.late.policy(),
         });
         let answer = client.reservations.extend(request).await;
-        // The same command would add to what this one may have moved already.
+        // Repeating `--by` would extend once more if this call has taken effect.
         let until = expire_time.map(|time| format!("--until {}", humantime::format_rfc3339_millis(time)));
         let repeat_with = format!("`extend` and {}", until.unwrap_or_default());
-        let answer = answer.map_err(|status| Failure::from(status).repeat_with(repeat_with))?.into_inner();
+        let answer = answer.map_err(|status| Failure::of_write(status, &repeat_with))?.into_inner();
         Ok(Output::new("ExtendResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
 
-/// The new expire time of a reservation that shall last longer `by` so much.
+/// The expire time of a reservation that is extended by `by`.
 fn later_by(reservation: v1::Reservation, by: Duration, now: SystemTime) -> Option<SystemTime> {
     let is_held = reservation.state() == v1::ReservationState::Held;
     let expire_time = reservation.expire_time.filter(|_| is_held).and_then(|time| SystemTime::try_from(time).ok());
-    // The expire time of one that has expired has passed, and perhaps the new one with it; what is asked for is so much
-    // time from now. Whatever else became of it the service tells.
+    // An expired reservation is extended from now: its old expire time plus `by` may have passed too. If it has ended
+    // otherwise, the service refuses whatever time is sent.
     expire_time.unwrap_or(now).checked_add(by)
 }
 
@@ -179,7 +183,7 @@ impl Execute for Show {
             location: client.location.clone(),
             reservation_id: self.id.reservation_id,
         });
-        let answer = client.reservations.get_reservation(request).await?.into_inner();
+        let answer = client.reservations.get_reservation(request).await.map_err(Failure::of_read)?.into_inner();
         Ok(Output::new("GetReservationResponse", &answer, table::reservation(answer.reservation.as_ref())))
     }
 }
@@ -193,7 +197,7 @@ pub struct List {
 }
 
 impl Execute for List {
-    /// All pages, put together to one answer.
+    /// All pages, joined to one answer.
     async fn execute(self, client: &mut Client) -> Result<Output, Failure> {
         let mut all = v1::ListReservationsResponse::default();
         loop {
@@ -203,7 +207,7 @@ impl Execute for List {
                 page_size: PAGE_SIZE_MAX,
                 page_token: all.next_page_token,
             });
-            let page = client.reservations.list_reservations(request).await?.into_inner();
+            let page = client.reservations.list_reservations(request).await.map_err(Failure::of_read)?.into_inner();
             all.reservations.extend(page.reservations);
             all.next_page_token = page.next_page_token;
             if all.next_page_token.is_empty() {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::args::Units;
 use super::client::Client;
-use super::failure::Failure;
+use super::failure::{Failure, SAME_COMMAND};
 use super::output::Output;
 use super::{Call, Execute, table};
 use crate::grpc::{PAGE_SIZE_MAX, v1};
@@ -15,20 +15,20 @@ use crate::grpc::{PAGE_SIZE_MAX, v1};
 /// What can be done with stock.
 #[derive(Debug, Subcommand)]
 pub enum Stock {
-    /// Create skus, or state what was counted; all items or none
+    /// Create skus or set their counted units, all items or none
     Set(Call<Set>),
-    /// Add units or remove them, all changes or none: what to use while selling goes on
+    /// Add or remove units while selling goes on, all changes or none
     Adjust(Call<Adjust>),
-    /// Read some skus
+    /// Show some skus
     Get(Call<Get>),
-    /// Read all skus of the location
+    /// Show all skus of the location
     List(Call<List>),
 }
 
 /// The id of a change of supply.
 #[derive(Debug, Args)]
 struct RequestId {
-    /// Id of this change, so that repeating it changes nothing further; a random one unless given
+    /// Id of this change, which makes repeating it safe; random unless given
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
 }
@@ -39,7 +39,7 @@ impl RequestId {
     }
 }
 
-/// A random request id was not on the command line, so it must be told.
+/// The same command. It names the request id, because a random one is not on the command line.
 fn same_with(request_id: &str) -> String {
     format!("the same command and --request-id {request_id}")
 }
@@ -47,16 +47,16 @@ fn same_with(request_id: &str) -> String {
 /// See [`Stock::Set`].
 #[derive(Debug, Args)]
 pub struct Set {
-    /// The skus and the units that exist of each
+    /// The skus and how many units exist of each
     #[arg(required = true, value_name = "SKU=UNITS")]
     items: Vec<Units<i64>>,
-    /// How far they may be sold down: positive keeps a safety stock, negative allows back-orders
+    /// How far they may be sold down; positive keeps a safety stock, negative allows back-orders
     #[arg(long, value_name = "UNITS", default_value_t = 0, allow_negative_numbers = true)]
     floor: i64,
     /// Refuse new holds from now on
     #[arg(long)]
     retired: bool,
-    /// Refuse unless the skus have this version; 0: unless they do not exist yet
+    /// Refuse unless the skus have this version; 0 means that they do not exist yet
     #[arg(long, value_name = "VERSION")]
     expected_version: Option<i64>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ impl Execute for Set {
             items: self.items.into_iter().map(item).collect(),
         });
         let answer = client.stock.set_stock(request).await;
-        let answer = answer.map_err(|status| Failure::from(status).repeat_with(same_with(&request_id)))?.into_inner();
+        let answer = answer.map_err(|status| Failure::of_write(status, &same_with(&request_id)))?.into_inner();
         Ok(Output::new("SetStockResponse", &answer, table::stock(&answer.items)))
     }
 }
@@ -87,10 +87,10 @@ impl Execute for Set {
 /// See [`Stock::Adjust`].
 #[derive(Debug, Args)]
 pub struct Adjust {
-    /// The skus and the units to add to each, or to remove
+    /// The skus and the units to add to each or to remove
     #[arg(required = true, value_name = "SKU=+UNITS|SKU=-UNITS")]
     changes: Vec<Units<i64>>,
-    /// Why, for the books: receipt or write-off, say
+    /// Why the units change, for the books, such as receipt or write-off
     #[arg(long)]
     reason: String,
     #[command(flatten)]
@@ -108,7 +108,7 @@ impl Execute for Adjust {
             changes: self.changes.into_iter().map(change).collect(),
         });
         let answer = client.stock.adjust_stock(request).await;
-        let answer = answer.map_err(|status| Failure::from(status).repeat_with(same_with(&request_id)))?.into_inner();
+        let answer = answer.map_err(|status| Failure::of_write(status, &same_with(&request_id)))?.into_inner();
         Ok(Output::new("AdjustStockResponse", &answer, table::stock(&answer.items)))
     }
 }
@@ -124,7 +124,7 @@ pub struct Get {
 impl Execute for Get {
     async fn execute(self, client: &mut Client) -> Result<Output, Failure> {
         let request = client.request(v1::GetStockRequest { location: client.location.clone(), skus: self.skus });
-        let answer = client.stock.get_stock(request).await?.into_inner();
+        let answer = client.stock.get_stock(request).await.map_err(Failure::of_read)?.into_inner();
         Ok(Output::new("GetStockResponse", &answer, table::stock(&answer.items)))
     }
 }
@@ -134,7 +134,7 @@ impl Execute for Get {
 pub struct List {}
 
 impl Execute for List {
-    /// All pages, put together to one answer.
+    /// All pages, joined to one answer.
     async fn execute(self, client: &mut Client) -> Result<Output, Failure> {
         let mut all = v1::ListStockResponse::default();
         loop {
@@ -143,7 +143,7 @@ impl Execute for List {
                 page_size: PAGE_SIZE_MAX,
                 page_token: all.next_page_token,
             });
-            let page = client.stock.list_stock(request).await?.into_inner();
+            let page = client.stock.list_stock(request).await.map_err(Failure::of_read)?.into_inner();
             all.items.extend(page.items);
             all.next_page_token = page.next_page_token;
             if all.next_page_token.is_empty() {
@@ -156,7 +156,7 @@ impl Execute for List {
 /// See [`super::ClientCommand::Reconcile`].
 #[derive(Debug, Args)]
 pub struct Reconcile {
-    /// Compare and report, repair nothing
+    /// Compare and report without repairing
     #[arg(long)]
     validate_only: bool,
 }
@@ -165,8 +165,11 @@ impl Execute for Reconcile {
     async fn execute(self, client: &mut Client) -> Result<Output, Failure> {
         let request = client
             .request(v1::ReconcileRequest { location: client.location.clone(), validate_only: self.validate_only });
-        let answer = client.stock.reconcile(request).await?.into_inner();
-        // A difference that remains is bad news for the job that runs this command at night, though the call went well.
+        let failure = |status| {
+            if self.validate_only { Failure::of_read(status) } else { Failure::of_write(status, SAME_COMMAND) }
+        };
+        let answer = client.stock.reconcile(request).await.map_err(failure)?.into_inner();
+        // The exit code tells a nightly job that a difference remains.
         let all_repaired = answer.repaired_count == answer.finding_count;
         let exit_code = if all_repaired { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         Ok(Output::new("ReconcileResponse", &answer, table::findings(&answer)).exit_code(exit_code))

@@ -1,12 +1,14 @@
-//! Answers as people like to read them.
+//! Answers for people, as tables.
 
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use tonic_health::pb::health_check_response::ServingStatus;
+
 use crate::grpc::v1;
 
-/// A table without lines. A header that begins with `>` stands for a column of numbers, aligned to the right.
+/// A table without lines. A header that begins with `>` marks a column of numbers, aligned to the right.
 fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.map(|name| name.trim_start_matches('>')));
@@ -96,12 +98,20 @@ pub(super) fn findings(answer: &v1::ReconcileResponse) -> String {
     format!("{head}\n{rows}")
 }
 
+/// The health of some services.
+pub(super) fn health(statuses: &[(String, ServingStatus)]) -> String {
+    let row = |(service, status): &(String, ServingStatus)| {
+        [if service.is_empty() { "(server)".into() } else { service.clone() }, status.as_str_name().to_owned()]
+    };
+    table(["SERVICE", "STATUS"], statuses.iter().map(row))
+}
+
 fn state(reservation: &v1::Reservation) -> &'static str {
     reservation.state().as_str_name().trim_start_matches("RESERVATION_STATE_")
 }
 
-/// How long a reservation lasts, or since when it has not. By this machine's clock, while the service goes by its own:
-/// the absolute time stands beside it.
+/// How long a reservation still lasts, or when it ended. The remaining time goes by this machine's clock and the service
+/// by its own, so the absolute time is shown too.
 fn until(reservation: &v1::Reservation, now: SystemTime) -> Option<String> {
     let time = |time: Option<prost_types::Timestamp>| SystemTime::try_from(time?).ok();
     if let Some(end) = time(reservation.end_time) {

@@ -35,6 +35,11 @@ const SERVICES: [(&str, Needs); 3] = [
     (StockServiceServer::<Stock>::NAME, Needs::Both),
 ];
 
+/// The names that health knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().map(|(name, _)| name)
+}
+
 #[derive(Clone, Copy)]
 enum Needs {
     Holds,
