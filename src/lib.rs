@@ -1,18 +1,18 @@
 //! stockhold: gRPC inventory reservations.
 //!
-//! In reading order, each module using only those above it (`tests/it/architecture.rs` holds it to that):
+//! The modules in reading order. Each uses only those above it, and `tests/it/architecture.rs` checks that:
 //!
-//! - [`domain`]: the words and the rules that need no store.
+//! - [`domain`]: the words and rules that need no store.
 //! - [`holds`]: the holds' store, in Redis or in this process.
-//! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. It does not know `holds`, nor `holds` it.
-//! - [`service`]: the use cases, the protocol between the two stores.
-//! - [`tasks`]: background work. It does not know `grpc`, nor `grpc` it.
-//! - [`grpc`]: the contract with callers.
+//! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. `holds` and `ledger` do not know each other.
+//! - [`service`]: the use cases, which are the protocol between the two stores.
+//! - [`tasks`]: background work.
+//! - [`grpc`]: the contract with callers. `tasks` and `grpc` do not know each other.
 //! - [`config`], [`telemetry`], [`version`], [`app`]: settings, logs, which build this is, and the service as a whole.
-//! - [`cli`]: the command line; but for `serve` and `migrate` it is a client like any other.
+//! - [`cli`]: the command line, a client like any other apart from `serve` and `migrate`.
 //! - [`signals`], [`run`]: the process.
 //!
-//! Deliberately absent: a counter of available units, anywhere. It is derived, so it cannot drift.
+//! Deliberately absent: a stored counter of available units. They are derived, so they cannot drift.
 
 pub mod domain;
 

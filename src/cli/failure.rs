@@ -32,7 +32,8 @@ impl Failure {
         Self { text: text(&status), status: Some(status), repeat_with: None }
     }
 
-    /// A call that may have changed something has failed. `repeat_with` completes "repeat with": what takes effect once.
+    /// A call that may have changed something has failed. `repeat_with` completes "repeat with": what takes effect
+    /// once.
     pub(super) fn of_write(status: Status, repeat_with: &str) -> Self {
         let repeat_with = outcome_is_unknown(&status).then(|| repeat_with.to_owned());
         Self { repeat_with, ..Self::of_read(status) }

@@ -110,8 +110,8 @@ fn state(reservation: &v1::Reservation) -> &'static str {
     reservation.state().as_str_name().trim_start_matches("RESERVATION_STATE_")
 }
 
-/// How long a reservation still lasts, or when it ended. The remaining time goes by this machine's clock and the service
-/// by its own, so the absolute time is shown too.
+/// How long a reservation still lasts, or when it ended. The remaining time goes by this machine's clock and the
+/// service by its own, so the absolute time is shown too.
 fn until(reservation: &v1::Reservation, now: SystemTime) -> Option<String> {
     let time = |time: Option<prost_types::Timestamp>| SystemTime::try_from(time?).ok();
     if let Some(end) = time(reservation.end_time) {

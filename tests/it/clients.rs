@@ -1,4 +1,4 @@
-//! Clients in other languages: what a team that has only `proto/`, or not even that, meets.
+//! Clients in other languages: a team that has only `proto/`, or only a tool that uses reflection, can use the service.
 
 use std::io::Write;
 use std::process::{Command, Output};
@@ -20,7 +20,7 @@ async fn python_client_from_generated_stubs() {
     assert!(output.status.success(), "{}", text(&output));
 }
 
-/// Runs grpcurl; what `data` has goes in as JSON.
+/// Runs grpcurl with `data` as the JSON of the request.
 fn grpcurl(program: &str, service: &TestService, data: Option<&str>, what: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(["-plaintext", "-max-time", "10"]);
@@ -34,7 +34,7 @@ fn grpcurl(program: &str, service: &TestService, data: Option<&str>, what: &[&st
 async fn grpcurl_through_reflection() {
     let program = required("STOCKHOLD_TEST_GRPCURL");
     if program == "none" {
-        // Past the capture of the test's output: it must not be overlooked.
+        // Written past the capture of the test's output, so that it is not overlooked.
         let _ = writeln!(
             std::io::stderr(),
             "NOT RUN: grpcurl_through_reflection: there is no Go here to build grpcurl with"
@@ -45,7 +45,7 @@ async fn grpcurl_through_reflection() {
     let set = r#"{"request_id": "count-1", "items": [{"sku": "sku-a", "on_hand": 3}]}"#;
     let reserve = r#"{"reservation_id": "order-1", "lines": [{"sku": "sku-a", "quantity": 2}], "ttl": "60s"}"#;
     let too_much = r#"{"reservation_id": "order-2", "lines": [{"sku": "sku-a", "quantity": 2}]}"#;
-    // grpcurl's exit code is the status code and 64.
+    // grpcurl's exit code is 64 plus the status code.
     const FAILED_PRECONDITION: i32 = 64 + 9;
     for (data, what, exit_code, expected) in [
         (

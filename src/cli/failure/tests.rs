@@ -69,18 +69,18 @@ fn errors_name_what_is_short() {
         ),
         (
             status(Code::Unavailable, "the outcome is not known yet", "OUTCOME_UNKNOWN", vec![]),
-            "error: OUTCOME_UNKNOWN: the outcome is not known yet\n  request id 7f3a\n  it may or may not have been done: \
-             repeat with the same command to be sure, nothing happens twice",
+            "error: OUTCOME_UNKNOWN: the outcome is not known yet\n  request id 7f3a\n  \
+             it may or may not have been done: repeat with the same command to be sure, nothing happens twice",
         ),
         (
             Status::cancelled("Timeout expired"),
-            "error: CANCELLED: no answer in time\n  it may or may not have been done: repeat with the same command to be sure, \
-             nothing happens twice",
+            "error: CANCELLED: no answer in time\n  it may or may not have been done: repeat with the same command \
+             to be sure, nothing happens twice",
         ),
         (
             Status::unavailable("connection reset"),
-            "error: UNAVAILABLE: connection reset\n  it may or may not have been done: repeat with the same command to be sure, \
-             nothing happens twice",
+            "error: UNAVAILABLE: connection reset\n  it may or may not have been done: repeat with the same command \
+             to be sure, nothing happens twice",
         ),
         (Status::unimplemented("no such method"), "error: UNIMPLEMENTED: no such method"),
     ] {

@@ -1,9 +1,9 @@
-"""A session with a running service, as an order service written in Python would have it.
+"""A session with a running service, as an order service in Python would have it.
 
     python session.py 127.0.0.1:50051
 
-The stubs are generated from proto/ as it stands, so the contract is tested and not a copy of it. One line a check;
-the first that fails ends the session with exit code 1.
+The stubs are generated from proto/, so the contract itself is tested and not a copy of it. Each check prints a line. The
+first check that fails ends the session with exit code 1.
 """
 
 import importlib.resources
@@ -25,7 +25,7 @@ EXPIRY_SECONDS_MAX = 15
 
 
 def generate_stubs(folder):
-    """What `python -m grpc_tools.protoc` does."""
+    """Does what `python -m grpc_tools.protoc` does."""
     well_known = importlib.resources.files("grpc_tools") / "_proto"
     files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
     arguments = [f"-I{PROTO}", f"-I{well_known}", f"--python_out={folder}", f"--grpc_python_out={folder}"]
@@ -41,7 +41,7 @@ def check(what, actual, expected):
 
 
 class Refusal:
-    """A call that was refused: its code and the details that the service sent along."""
+    """A refused call: its code and the details that the service sent along."""
 
     def __init__(self, error):
         status = rpc_status.from_call(error)
@@ -124,7 +124,8 @@ def run(channel):
     # An order, from hold to sale.
     held = ask(reservations.Reserve, reserve("order-1", line("sku-b", 1), line("sku-a", 3), line("sku-a", 1)))
     check("Reserve", (state(held), lines(held)), ("HELD", {"sku-a": 4, "sku-b": 1}))
-    check("Reserve names the lifetime", held.reservation.expire_time.seconds - held.reservation.create_time.seconds, 600)
+    lifetime_seconds = held.reservation.expire_time.seconds - held.reservation.create_time.seconds
+    check("Reserve names the lifetime", lifetime_seconds, 600)
     again = ask(reservations.Reserve, reserve("order-1", line("sku-a", 4), line("sku-b", 1)))
     check("Reserve again", again, held)
     refusal = refused(reservations.Reserve, reserve("order-1", line("sku-a", 1)))
@@ -136,7 +137,7 @@ def run(channel):
     check("Confirm again", lines(ask(reservations.Confirm, confirm("order-1"))), lines(sold))
     check("sold units are gone", counts("sku-a", "sku-b"), {"sku-a": (6, 0, 6), "sku-b": (4, 0, 3)})
 
-    # What is refused says why, in a form that a program can read.
+    # A refusal says why, in a form that a program can read.
     refusal = refused(reservations.Reserve, reserve("order-2", line("sku-a", 7), line("sku-b", 9)))
     check("Reserve of too much", refusal.reason, "stockhold FAILED_PRECONDITION INSUFFICIENT_STOCK")
     failure = refusal.detail(error_details_pb2.PreconditionFailure)
@@ -223,7 +224,7 @@ def run(channel):
     check("ReserveMany", kinds, ["error", "reservation", "reservation"])
     error = next(outcome.error for outcome in outcomes if outcome.HasField("error"))
     info = error_details_pb2.ErrorInfo()
-    # An Error is a google.rpc.Status by its fields.
+    # An Error has the fields of a google.rpc.Status.
     status = status_pb2.Status.FromString(error.SerializeToString())
     check("an outcome has the details of an error", [d.Unpack(info) for d in status.details].count(True), 1)
     check("it has a reason", info.reason, "INSUFFICIENT_STOCK")
@@ -236,7 +237,7 @@ def run(channel):
     check("Session", ends, dict.fromkeys((0, 1, 2), "CONFIRMED"))
     check("a refusal in a Session", answers[3].error.code, grpc.StatusCode.FAILED_PRECONDITION.value[0])
 
-    # Tools of some years ago ask for the descriptors under the old name.
+    # Older tools ask for the descriptors under the old name of reflection.
     services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
     expected = {"stockhold.v1.ReservationService", "stockhold.v1.StockService"}
     check("reflection v1alpha", services & expected, expected)
