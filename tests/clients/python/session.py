@@ -2,8 +2,8 @@
 
     python session.py 127.0.0.1:50051
 
-The stubs are generated from proto/, so the contract itself is tested and not a copy of it. Each check prints a line. The
-first check that fails ends the session with exit code 1.
+The stubs are generated from proto/, so the contract itself is tested and not a copy of it. Each check prints a line.
+The first check that fails ends the session with exit code 1.
 """
 
 import importlib.resources
