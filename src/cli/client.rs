@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -63,7 +63,7 @@ impl Client {
         };
         let anything = client.request(HealthCheckRequest::default());
         match client.health.check(anything).await {
-            Err(status) if !is_grpc(&status) => Err(Failure::local(no_grpc(&connection.addr, &status))),
+            Err(status) if !is_grpc(&status) => Err(Failure::local(no_grpc(&connection.addr))),
             _ => Ok(client),
         }
     }
@@ -104,12 +104,10 @@ fn is_grpc(status: &Status) -> bool {
     status.source().is_none() && !status.message().starts_with("grpc-status header missing")
 }
 
-fn no_grpc(addr: &http::Uri, status: &Status) -> String {
-    let what = match status.code() {
-        Code::Cancelled | Code::DeadlineExceeded => "does not answer in time",
-        _ => "does not speak gRPC",
-    };
-    format!("the server at {} {what}; name another with --addr or STOCKHOLD_ADDR", shown(addr))
+/// One text for silence and for another protocol, because they look alike: tonic connects again and again while the
+/// other side breaks each connection before the call is sent.
+fn no_grpc(addr: &http::Uri) -> String {
+    format!("the server at {} does not answer in gRPC; name another with --addr or STOCKHOLD_ADDR", shown(addr))
 }
 
 fn shown(addr: &http::Uri) -> String {

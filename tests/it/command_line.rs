@@ -152,18 +152,18 @@ async fn http2_without_grpc() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_speaks_no_grpc_is_told_in_one_line() {
-    let no_grpc = "does not speak gRPC";
-    for (address, says) in [
-        (server_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), no_grpc),
-        (server_that_says(b"-ERR unknown command\r\n"), no_grpc),
-        (server_that_says(b"SSH-2.0-OpenSSH_9.2\r\n"), no_grpc),
-        (http2_without_grpc().await, no_grpc),
-        (server_that_says(b""), "does not answer in time"),
+    for address in [
+        server_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+        server_that_says(b"-ERR unknown command\r\n"),
+        server_that_says(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        server_that_says(b""),
+        http2_without_grpc().await,
     ] {
         let output = run("cancel order-1 --timeout 2s", &address.to_string());
-        let expected =
-            format!("error: the server at http://{address} {says}; name another with --addr or STOCKHOLD_ADDR\n");
-        assert_eq!((output.status.code(), stderr(&output)), (Some(1), expected));
+        let text = format!(
+            "the server at http://{address} does not answer in gRPC; name another with --addr or STOCKHOLD_ADDR"
+        );
+        assert_eq!((output.status.code(), stderr(&output)), (Some(1), format!("error: {text}\n")));
     }
 }
 

@@ -163,7 +163,7 @@ fn every_command_in_the_documentation_is_understood() {
             count += 1;
         }
     }
-    assert!(count > 10, "only {count} commands were found");
+    assert!(count > 8, "only {count} commands were found");
 }
 
 /// What differs from run to run is replaced: points in time, what is left until then, versions and request ids.
