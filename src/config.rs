@@ -115,7 +115,7 @@ pub struct ServeArgs {
     /// Connections that may be open at once; more wait
     #[arg(long, env = "STOCKHOLD_CONNECTIONS_MAX", value_name = "N", default_value = "900", value_parser = count())]
     connections_max: usize,
-    /// The longest that a caller waits for an answer, whatever his own deadline
+    /// The longest that a caller waits for an answer, whatever their own deadline
     #[arg(long, env = "STOCKHOLD_DEADLINE_MAX", value_name = "TIME", default_value = "10s", value_parser = duration)]
     deadline_max: Duration,
     /// How long shutting down may take; open sessions are read for a quarter of it
