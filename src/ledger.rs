@@ -191,6 +191,17 @@ impl Ledger {
         Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
     }
 
+    /// As `rows`, but waits until no transaction has the rows locked. So a change whose outcome was not known has ended:
+    /// the rows are with it, or it never happens.
+    pub async fn rows_behind_locks(
+        &self,
+        location: &Location,
+        skus: &[Sku],
+    ) -> Result<Vec<(Sku, Option<StockRow>)>, LedgerError> {
+        let rows = self.repeated(|database| supply::rows_behind_locks(database, location, skus)).await?;
+        Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
+    }
+
     /// The settlements of these reservations, those that exist, with their deducted lines.
     pub async fn settlements(
         &self,

@@ -8,7 +8,9 @@ mod cancel;
 mod confirm;
 mod error;
 mod extend;
+mod follow;
 mod holds;
+mod losses;
 mod query;
 pub mod reconcile;
 mod recover;
@@ -24,7 +26,9 @@ use tokio_util::task::TaskTracker;
 use crate::holds::HoldsError;
 use crate::holds::batched::BatchedHolds;
 use crate::ledger::{Ledger, LedgerError};
+use follow::Follower;
 use holds::FillingHolds;
+use losses::Losses;
 
 pub use error::{Cause, Error};
 
@@ -66,6 +70,8 @@ pub struct Service {
     holds: FillingHolds,
     ledger: Ledger,
     limits: Limits,
+    follower: Follower,
+    losses: Losses,
     /// Work that goes on after its caller has been answered.
     running: TaskTracker,
 }
@@ -73,8 +79,9 @@ pub struct Service {
 impl Service {
     /// The service over these stores.
     pub fn new(holds: BatchedHolds, ledger: Ledger, limits: Limits) -> Self {
+        let follower = Follower::new(holds.clone(), ledger.clone());
         let holds = FillingHolds::new(holds, ledger.clone());
-        Self { holds, ledger, limits, running: TaskTracker::new() }
+        Self { holds, ledger, limits, follower, losses: Losses::default(), running: TaskTracker::new() }
     }
 
     /// The bounds of a reservation's time.

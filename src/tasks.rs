@@ -61,15 +61,7 @@ impl Tasks {
             Ok(())
         });
         tasks.every("sync", config.sync_every, LOCATIONS_AT_ONCE, service, |service, location| async move {
-            let behind = service.sync(&location).await?;
-            if behind > 0 {
-                tracing::info!(
-                    location = location.as_str(),
-                    behind,
-                    "pushed stock rows that the holds' store did not have"
-                );
-            }
-            Ok(())
+            service.sync(&location).await.map(drop)
         });
         tasks.every("reconcile", config.reconcile_every, RECONCILED_AT_ONCE, service, |service, location| async move {
             let report = service.reconcile(&location, false).await?;

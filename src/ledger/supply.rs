@@ -1,9 +1,11 @@
 //! One transaction that changes supply: the rows and the movements that explain them.
 
+use std::collections::BTreeMap;
+
 use super::LedgerError;
 use super::change::{Change, Moved};
 use super::database::{Ask, ChangeMade, Database, Facts, Writes};
-use crate::domain::{Location, Refusal, RequestId};
+use crate::domain::{Location, Refusal, RequestId, Sku, StockRow};
 
 /// Applies the change once, however often it is asked for under this id.
 pub(super) async fn apply(
@@ -29,6 +31,19 @@ pub(super) async fn apply(
     let change = ChangeMade { request_id, fingerprint: &fingerprint, reason: change.reason(), moved: &moved };
     transaction.commit(Writes { new_rows, changed_rows, change: Some(change), ..Writes::default() }).await?;
     Ok(Ok(()))
+}
+
+/// The rows of these skus, read behind their locks: no transaction that has begun before can change them any more, also
+/// none whose commit was not answered.
+pub(super) async fn rows_behind_locks(
+    database: &dyn Database,
+    location: &Location,
+    skus: &[Sku],
+) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
+    let ask = Ask { skus: skus.iter().collect(), ..Ask::default() };
+    let (facts, transaction) = database.begin(location, ask).await?;
+    transaction.commit(Writes::default()).await?;
+    Ok(facts.rows)
 }
 
 /// What is to be moved; nothing if that was done already. This was looked at behind the locks, so that of two equal

@@ -65,9 +65,12 @@ impl Service {
         let (Some(reserved), Some(confirmed)) = (begun.reserved, begun.confirmed) else {
             return Err(Error::broken(format!("{begun:?} is confirming without fingerprints")));
         };
-        let intent = Intent::Confirm { lines: begun.lines, reserved, confirmed };
-        let verdict = place.settle(location.clone(), begun.id, intent).await;
-        let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
+        let intent = Intent::Confirm { lines: begun.lines.clone(), reserved, confirmed };
+        let verdict = place.settle(location.clone(), begun.id, intent).await.map_err(|error| {
+            // Recovery finds it by its hold, unless the holds' store forgets that.
+            self.follower.follow(location, begun.lines.skus());
+            Error::from(error).once_begun()
+        })?;
         fail_point!("confirm-committed", |_| std::process::abort());
         Ok(Committed { wanted: confirmed, create_ms: begun.create_ms, expire_ms: begun.expire_ms, verdict })
     }

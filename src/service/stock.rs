@@ -1,7 +1,8 @@
 //! Supply: changed in the ledger first, then pushed to the holds' store.
 
 use super::{Error, Service};
-use crate::domain::{Adjustment, Location, RequestId, Sku, StockItem, StockTarget};
+use crate::domain::{Adjustment, Location, Refusal, RequestId, Sku, StockItem, StockTarget};
+use crate::ledger::LedgerError;
 
 impl Service {
     /// Sets `on_hand`, `floor` and `retired` of all skus or none, and answers how they stand.
@@ -15,8 +16,7 @@ impl Service {
         targets: Vec<StockTarget>,
     ) -> Result<Vec<StockItem>, Error> {
         let result = self.ledger.set_stock(location, &request_id, &targets).await;
-        result.map_err(|error| Error::from(error).once_begun())??;
-        self.push(location, targets.into_iter().map(|target| target.sku).collect()).await
+        self.push(location, targets.into_iter().map(|target| target.sku).collect(), result).await
     }
 
     /// Adds units to all skus or none, and answers how they stand. `reason` goes to the books.
@@ -32,12 +32,21 @@ impl Service {
         adjustments: Vec<Adjustment>,
     ) -> Result<Vec<StockItem>, Error> {
         let result = self.ledger.adjust_stock(location, &request_id, &reason, &adjustments).await;
-        result.map_err(|error| Error::from(error).once_begun())??;
-        self.push(location, adjustments.into_iter().map(|adjustment| adjustment.sku).collect()).await
+        self.push(location, adjustments.into_iter().map(|adjustment| adjustment.sku).collect(), result).await
     }
 
-    /// Pushes rows that were just written to the holds' store, and reads them as they stand.
-    async fn push(&self, location: &Location, skus: Vec<Sku>) -> Result<Vec<StockItem>, Error> {
+    /// Pushes rows that the ledger has changed to the holds' store, and reads them as they stand. A change whose outcome
+    /// is unknown is followed.
+    async fn push(
+        &self,
+        location: &Location,
+        skus: Vec<Sku>,
+        changed: Result<Result<(), Refusal>, LedgerError>,
+    ) -> Result<Vec<StockItem>, Error> {
+        changed.map_err(|error| {
+            self.follower.follow(location, &skus);
+            Error::from(error).once_begun()
+        })??;
         self.holds.created(location, &skus);
         let pushed = async {
             let rows = self.ledger.rows(location, &skus).await?;

@@ -41,10 +41,11 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
 
 /// In so many seeds each of these must have happened.
 const MANY: u64 = 400;
-const HAPPENS: [&str; 22] = [
+const HAPPENS: [&str; 23] = [
     "answer lost",
     "burst",
     "caller left",
+    "commit stalled",
     "commit unknown",
     "duplicated",
     "gave up",
@@ -68,7 +69,7 @@ const HAPPENS: [&str; 22] = [
 
 /// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of
 /// vanished instances, recovery, sync.
-const UNTIL_QUIET: Duration = Duration::from_secs(60);
+const UNTIL_QUIET: Duration = Duration::from_secs(90);
 
 /// Longer than any hold lasts.
 const HOLDS_MAX_MS: i64 = 3_600_000;

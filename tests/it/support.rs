@@ -7,6 +7,7 @@ pub(crate) mod database;
 pub(crate) mod galera;
 pub(crate) mod holds;
 pub(crate) mod memory_database;
+pub(crate) mod memory_service;
 pub(crate) mod redis;
 pub(crate) mod road;
 pub(crate) mod server;

@@ -105,9 +105,15 @@ impl FillingHolds {
         self.mark(location, Command::GetSynced).await
     }
 
-    /// Moves the mark of sync, unless another instance or a rewind of the store has moved it since it was judged.
-    pub(crate) async fn set_synced(&self, location: &Location, judged: Option<i64>, version: i64) -> Result<(), Error> {
-        self.mark(location, Command::SetSynced { judged, version }).await.map(drop)
+    /// Moves the mark of sync, unless another instance or a rewind of the store has moved it since it was judged. Answers
+    /// what stands.
+    pub(crate) async fn set_synced(
+        &self,
+        location: &Location,
+        judged: Option<i64>,
+        version: i64,
+    ) -> Result<Option<i64>, Error> {
+        self.mark(location, Command::SetSynced { judged, version }).await
     }
 
     async fn mark(&self, location: &Location, command: Command) -> Result<Option<i64>, Error> {

@@ -28,6 +28,9 @@ use crate::support::service::limits;
 /// The longest that the network keeps a command or a commit whose sender has given up.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(10);
 
+/// The longest that a database holds a commit back, as one whose disk stalls: longer than sync looks back.
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(45);
+
 /// How long a holds' store may take to answer, as Redis' client has it.
 const HOLDS_TIMEOUT: Duration = Duration::from_millis(1000);
 
@@ -237,6 +240,10 @@ impl Weather for Link {
             0 => CommitFate::Lost,
             1 | 2 => CommitFate::Unheard,
             3 => CommitFate::Silent,
+            _ if self.world.one_in(3) => {
+                self.count("commit stalled");
+                CommitFate::Late(self.world.ms(1..=STALL_MAX.as_millis() as u64))
+            }
             _ => CommitFate::Late(self.world.ms(1..=LATE_MAX.as_millis() as u64)),
         };
         self.count("commit unknown");
