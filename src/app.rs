@@ -38,9 +38,6 @@ pub enum AppError {
     /// The descriptors of the build are broken.
     #[error("cannot serve reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// The server ended without being asked to.
-    #[error("the server broke down")]
-    Server(#[source] tonic::transport::Error),
     /// What was still running is left to the recovery of the next start.
     #[error("shutting down took longer than {}", humantime::format_duration(*.0))]
     Grace(Duration),
@@ -77,10 +74,11 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
     let served =
         Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;
-    let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections_max, stop.clone()));
+    let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {
-        ended = &mut server => ended.map_err(AppError::Server)?,
+        // It does not end before it is stopped.
+        () = &mut server => {}
         () = shutdown => tracing::info!("shutting down"),
     }
 

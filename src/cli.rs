@@ -78,7 +78,7 @@ fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Bring the database's tables up to date and exit
     Migrate(MigrateArgs),
     /// Calls a running service.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use crate::grpc::calls::CallsConfig;
+use crate::grpc::http2::ConnectionsConfig;
 use crate::holds::redis::RedisConfig;
 use crate::ledger::LedgerConfig;
 use crate::service::Limits;
@@ -106,15 +107,26 @@ pub struct ServeArgs {
     /// Memory for the requests of calls, from their first byte to their answer, at least 4 KiB each; more are refused
     #[arg(long, env = "STOCKHOLD_CALL_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     call_bytes_max: usize,
+    /// Memory for answers that wait to be sent; for more those that wait longest end, and calls are refused
+    #[arg(long, env = "STOCKHOLD_UNSENT_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    unsent_bytes_max: usize,
     /// Sessions that may be open at once, an eighth of them on one connection; for more the longest idle one makes way
     #[arg(long, env = "STOCKHOLD_SESSIONS_MAX", value_name = "N", default_value = "1024", value_parser = count())]
     sessions_max: usize,
     /// Whether callers may ask for the descriptors of the API, as grpcurl does
     #[arg(long, env = "STOCKHOLD_REFLECTION", value_name = "BOOL", default_value = "true", action = ArgAction::Set)]
     reflection: bool,
-    /// Connections that may be open at once; more wait
+    /// Connections that may be open at once; for one more the longest idle one is closed
     #[arg(long, env = "STOCKHOLD_CONNECTIONS_MAX", value_name = "N", default_value = "900", value_parser = count())]
     connections_max: usize,
+    /// After how long without a call a connection is closed
+    #[arg(long, env = "STOCKHOLD_CONNECTION_IDLE_MAX", value_name = "TIME", default_value = "10m")]
+    #[arg(value_parser = duration)]
+    connection_idle_max: Duration,
+    /// After how long, a tenth more or less, a connection is closed when its calls are done
+    #[arg(long, env = "STOCKHOLD_CONNECTION_AGE_MAX", value_name = "TIME", default_value = "1h")]
+    #[arg(value_parser = duration)]
+    connection_age_max: Duration,
     /// The longest that a caller waits for an answer, whatever their own deadline
     #[arg(long, env = "STOCKHOLD_DEADLINE_MAX", value_name = "TIME", default_value = "10s", value_parser = duration)]
     deadline_max: Duration,
@@ -162,8 +174,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Whether reflection is served.
     pub reflection: bool,
-    /// Connections that may be open at once.
-    pub connections_max: usize,
+    /// The bounds of callers' connections.
+    pub connections: ConnectionsConfig,
     /// How long shutting down may take.
     pub shutdown_grace: Duration,
     /// How the log looks.
@@ -262,11 +274,16 @@ impl ServeArgs {
             calls: CallsConfig {
                 concurrency_max: self.concurrency_max,
                 call_bytes_max: self.call_bytes_max,
+                unsent_bytes_max: self.unsent_bytes_max,
                 deadline_max: self.deadline_max,
             },
             sessions_max: self.sessions_max,
             reflection: self.reflection,
-            connections_max: self.connections_max,
+            connections: ConnectionsConfig::new(
+                self.connections_max,
+                self.connection_idle_max,
+                self.connection_age_max,
+            ),
             shutdown_grace: self.shutdown_grace,
             log_format: self.log_format,
         })

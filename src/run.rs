@@ -1,5 +1,7 @@
 //! What the `stockhold` binary does, apart from its `main`: other binaries of the workspace can be a `stockhold` too.
 
+mod open_files;
+
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ pub fn run(cli: Cli) -> ExitCode {
     match runtime(threads) {
         Ok(runtime) => runtime.block_on(async {
             match cli.command {
-                Command::Serve(args) => serve(args).await,
+                Command::Serve(args) => serve(*args).await,
                 Command::Migrate(args) => migrate(args).await,
                 Command::Client(command) => run_client(command).await,
                 Command::About(command) => command.run(),
@@ -48,12 +50,15 @@ fn runtime(threads: usize) -> std::io::Result<Runtime> {
 }
 
 async fn serve(args: ServeArgs) -> ExitCode {
-    let config = match args.resolve() {
+    let mut config = match args.resolve() {
         Ok(config) => config,
         Err(error) => return usage(&error),
     };
     if let Err(error) = telemetry::init(config.log_format) {
         return usage(&error);
+    }
+    if let Err(error) = open_files::fit(&mut config) {
+        return failed(&error);
     }
     let listener = match TcpListener::bind(config.listen).await {
         Ok(listener) => listener,

@@ -5,7 +5,6 @@ pub mod ration;
 use std::error::Error;
 use std::io::IsTerminal;
 
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// How a line of the log looks.
@@ -20,12 +19,15 @@ pub enum LogFormat {
 /// Migrations tell each of their steps, which is more than an operator wants to read at every start.
 const DEFAULT_LEVELS: &str = "info,sea_orm_migration=warn";
 
+/// h2 warns of each connection whose peer breaks the rules, and a caller can open as many as they like. We count them.
+/// What `RUST_LOG` says of h2 itself comes later and wins.
+const QUIET: &str = "h2=error";
+
 /// Starts logging at the levels of `RUST_LOG`, `info` where it says nothing. The error names what is wrong with it.
 pub fn init(format: LogFormat) -> Result<(), String> {
-    let levels = std::env::var("RUST_LOG").unwrap_or_else(|_| DEFAULT_LEVELS.into());
+    let levels = std::env::var("RUST_LOG").ok().filter(|levels| !levels.trim().is_empty());
     let levels = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(levels)
+        .parse(format!("{QUIET},{}", levels.as_deref().unwrap_or(DEFAULT_LEVELS)))
         .map_err(|error| format!("RUST_LOG: {error}"))?;
     // A log that cannot be written, to a full disk say, must not stop the service; saying so on the same standard error
     // would.

@@ -13,17 +13,27 @@ pub(crate) mod seckill;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use stockhold::grpc::http2::{self, ConnectionsConfig};
+use stockhold::grpc::unsent::Unsent;
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reservation_service_server::{ReservationService, ReservationServiceServer};
 use stockhold::grpc::v1::stock_service_server::{StockService, StockServiceServer};
-use tonic::transport::Server;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 /// As many as the service allows.
-const STREAMS_MAX: u32 = 1024;
+const CONNECTIONS_MAX: usize = 900;
+
+/// The same.
+const UNSENT_BYTES_MAX: usize = 64 << 20;
+
+/// Longer than any run.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a peer holds when the caller does not say, as the service does.
 pub(crate) const TTL_DEFAULT_MS: i64 = 600_000;
@@ -67,12 +77,15 @@ pub(crate) trait Peer: Send + Sync + 'static {
     }
 }
 
-/// Serves a peer until the process is killed.
+/// Serves a peer until the process is killed, on the server of the service.
 pub(crate) async fn serve(listen: SocketAddr, peer: impl Peer) -> Result<(), Box<dyn Error>> {
     let shop = Shop(Arc::new(peer));
     let (reservations, stock) = (ReservationServiceServer::new(shop.clone()), StockServiceServer::new(shop));
-    let server = Server::builder().max_concurrent_streams(Some(STREAMS_MAX));
-    Ok({ server }.add_service(reservations).add_service(stock).serve(listen).await?)
+    let routes = Routes::new(reservations).add_service(stock).prepare();
+    let listener = TcpListener::bind(listen).await?;
+    let bounds = ConnectionsConfig::new(CONNECTIONS_MAX, FOR_EVER, FOR_EVER);
+    http2::serve(routes, listener, bounds, Unsent::new(UNSENT_BYTES_MAX), CancellationToken::new()).await;
+    Ok(())
 }
 
 /// A reservation as it is answered.

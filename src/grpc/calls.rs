@@ -2,7 +2,7 @@
 //! - A call of several steps runs to its end in a task of its own: a caller who hangs up or times out drops only the
 //!   wait for the answer. A call of one step ends with its caller, and is never made if it still waits.
 //! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More
-//!   are refused, and a connection gets a share (`permits`).
+//!   are refused, and a connection gets a share (`permits`). None begins while too much waits to be sent (`unsent`).
 //! - The memory of what calls were sent is bounded, from the first byte on. It is shared in the same way.
 //! - No caller waits longer than the earlier of their own deadline and the server's; for Reconcile only their own
 //!   counts.
@@ -21,6 +21,7 @@ use super::call_id::CallId;
 use super::peer::Peer;
 use super::permits::{Permit, Permits};
 use super::status;
+use super::unsent::Unsent;
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
@@ -51,6 +52,8 @@ pub struct CallsConfig {
     pub call_bytes_max: usize,
     /// How long a caller may wait.
     pub deadline_max: Duration,
+    /// The bytes of answers that may wait to be sent before further calls are refused.
+    pub unsent_bytes_max: usize,
 }
 
 /// All calls that run.
@@ -58,6 +61,7 @@ pub struct CallsConfig {
 pub struct Calls {
     running: Permits,
     bytes: Permits,
+    unsent: Unsent,
     deadline_max: Duration,
     tasks: TaskTracker,
 }
@@ -89,9 +93,15 @@ impl Calls {
         Self {
             running: Permits::new(config.concurrency_max),
             bytes: Permits::new(config.call_bytes_max),
+            unsent: Unsent::new(config.unsent_bytes_max),
             deadline_max: config.deadline_max,
             tasks: TaskTracker::new(),
         }
+    }
+
+    /// What waits to be sent to their callers.
+    pub fn unsent(&self) -> &Unsent {
+        &self.unsent
     }
 
     /// Waits for the end of every call, also of those whose callers have gone.
@@ -138,6 +148,9 @@ impl Calls {
     }
 
     fn take_running(&self, peer: Peer) -> Result<Permit, Status> {
+        if self.unsent.is_used_up() {
+            return Err(status::overloaded());
+        }
         self.running.take(peer, 1).ok_or_else(status::overloaded)
     }
 

@@ -1,7 +1,9 @@
-//! Which connection a request came over. Every request carries its [`Peer`] among its extensions, so that bounds can be
-//! kept for each connection.
+//! The connection that a request came over. Every request carries its [`Peer`] among its extensions, so that bounds can
+//! be kept for each connection, and its [`Ending`], so that what stays open for long ends with its connection.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_util::sync::CancellationToken;
 
 /// One connection of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,3 +19,7 @@ impl Peer {
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 }
+
+/// Cancelled when nothing more can begin on the connection, which ends with what is under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending(pub(super) CancellationToken);

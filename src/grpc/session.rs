@@ -24,6 +24,7 @@ use tracing::Instrument;
 
 use self::registry::{Open, Registry, Unanswered};
 use super::many::Carrier;
+use super::peer::Ending;
 use super::permits::Permit;
 use super::v1::session_request::Request;
 use super::{answer, status, v1};
@@ -44,21 +45,23 @@ pub struct Sessions {
 
 impl Sessions {
     /// None yet, and at most so many. At `stop` their callers are told that the server is about to end; they are read
-    /// from for `read_on` after it.
+    /// from for `read_on` after it, and so are those whose connection is to end.
     pub fn until(stop: CancellationToken, read_on: Duration, sessions_max: usize) -> Self {
         Self { open: Registry::new(sessions_max), stop, read_on }
     }
 
-    /// Serves until the caller has closed or left, until it makes way for another one, or until the end of all.
+    /// Serves until the caller has closed or left, until it makes way for another one, until its connection is to end,
+    /// or until the end of all.
     pub(super) fn open(
         &self,
         carrier: Carrier,
+        ending: Ending,
         requests: Streaming<v1::SessionRequest>,
     ) -> Result<impl Stream<Item = Sent> + use<>, Status> {
         let going_away = self.stop.child_token();
         let open = self.open.open(carrier.parent.peer, going_away.clone()).ok_or_else(status::overloaded)?;
         let open = Arc::new(open);
-        let end = End { stop: self.stop.clone(), going_away, read_on: self.read_on };
+        let end = End { stop: self.stop.clone(), ending, going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
         let session = Arc::new(Session { carrier, open: open.clone(), answers });
         tokio::spawn(session.serve(requests, end).in_current_span());
@@ -193,6 +196,7 @@ fn is_heard(failure: &Status) -> bool {
 /// When a session ends whose caller does not close it.
 struct End {
     stop: CancellationToken,
+    ending: Ending,
     going_away: CancellationToken,
     read_on: Duration,
 }
@@ -200,8 +204,12 @@ struct End {
 impl End {
     /// Waits until the caller shall no longer be read from. They are told before.
     async fn reached(self, answers: Sender<Unsent>) {
-        self.going_away.cancelled().await;
-        let read_on = if self.stop.is_cancelled() { self.read_on } else { MAKING_WAY };
+        tokio::select! {
+            () = self.going_away.cancelled() => {}
+            () = self.ending.0.cancelled() => self.going_away.cancel(),
+        }
+        let is_idle = !self.stop.is_cancelled() && !self.ending.0.is_cancelled();
+        let read_on = if is_idle { MAKING_WAY } else { self.read_on };
         let word = v1::SessionResponse { going_away: true, ..Default::default() };
         // A caller who does not read has no room for the word.
         let word = timeout(read_on, answers.send(Unsent::free(Ok(word))));

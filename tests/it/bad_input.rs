@@ -13,10 +13,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::StatusCode;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use stockhold::domain::State;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
+use stockhold::grpc::http2::ConnectionsConfig;
 use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
 use stockhold::grpc::{serve, v1};
@@ -29,7 +31,7 @@ use tonic::Code;
 
 use self::requests::{Case, RPCS, Tokens, cases};
 use self::stores::{Dump, Stores};
-use self::wire::Wire;
+use self::wire::{Answer, Wire};
 use crate::support::client::{Caller, refusal};
 use crate::support::holds::{TTL_MS, begin};
 use crate::support::service::Came::{Refused, To};
@@ -38,8 +40,14 @@ use crate::support::service::LocalService;
 /// Far more than any step here takes.
 const BOUND: Duration = Duration::from_secs(30);
 
-/// Every error that a caller can bring about alone. That a store is away or the load too high is not in his hands, and
-/// `INTERNAL` never is.
+/// Longer than any test runs.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+
+/// Much more than is ever unsent here.
+const UNSENT_BYTES_MAX: usize = 1 << 30;
+
+/// Every error that a caller can bring about alone. Callers cannot make a store go away or the load too high,
+/// and `INTERNAL` is never their doing.
 const REFUSALS: [(Code, &str); 15] = [
     (Code::InvalidArgument, "INVALID_FIELD"),
     (Code::FailedPrecondition, "INSUFFICIENT_STOCK"),
@@ -68,7 +76,7 @@ struct Site {
     /// How often each RPC was answered in each way.
     answers: BTreeMap<(&'static str, String), u32>,
     stop: CancellationToken,
-    server: JoinHandle<Result<(), tonic::transport::Error>>,
+    server: JoinHandle<()>,
 }
 
 /// Reservations in every state, and a clock that stands still: nothing expires by itself from here on.
@@ -110,14 +118,20 @@ impl Site {
     async fn start(it: LocalService) -> (Self, Tokens) {
         prepare(&it).await;
         let (service, stores) = Stores::of(it).await;
-        let calls = Calls::new(&CallsConfig { concurrency_max: 10, call_bytes_max: 1 << 20, deadline_max: BOUND });
+        let calls = Calls::new(&CallsConfig {
+            concurrency_max: 10,
+            call_bytes_max: 1 << 20,
+            unsent_bytes_max: UNSENT_BYTES_MAX,
+            deadline_max: BOUND,
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let (_, health) = Health::follow(service.clone()).await;
         let sessions = Sessions::until(stop.clone(), BOUND, 10);
         let served = Served::new(&service, health, &calls, sessions, true).expect("the services");
-        let server = tokio::spawn(serve(served, calls.clone(), listener, 10, stop.clone()));
+        let connections = ConnectionsConfig::new(10, FOR_EVER, FOR_EVER);
+        let server = tokio::spawn(serve(served, calls.clone(), listener, connections, stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;
         let dump = stores.dump().await;
@@ -127,11 +141,15 @@ impl Site {
     async fn ask(&mut self, case: &Case) {
         let answer = timeout(BOUND, self.wire.call(case)).await.expect("an answer");
         let (name, may_change) = match answer {
-            Ok(body) => {
+            Answer::NoCall(status) => {
+                assert!(!case.is_a_call() && status == StatusCode::UNSUPPORTED_MEDIA_TYPE, "answered {status}");
+                (status.to_string(), false)
+            }
+            Answer::Done(body) => {
                 case.read_answer(body);
                 ("OK".to_owned(), true)
             }
-            Err(status) => {
+            Answer::Refused(status) => {
                 let (code, reason) = refusal(Err::<(), _>(status));
                 assert!(REFUSALS.contains(&(code, &reason)), "answered {code:?} {reason}");
                 if code == Code::DeadlineExceeded {
@@ -169,7 +187,7 @@ impl Site {
     async fn end(self) {
         self.wire.end().await;
         self.stop.cancel();
-        timeout(BOUND, self.server).await.expect("ends in time").expect("does not panic").expect("ends well");
+        timeout(BOUND, self.server).await.expect("ends in time").expect("does not panic");
         self.stores.remove().await;
     }
 }

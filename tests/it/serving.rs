@@ -7,28 +7,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use stockhold::domain::Location;
-use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
-use stockhold::grpc::serve;
-use stockhold::grpc::served::Served;
-use stockhold::grpc::session::Sessions;
+use stockhold::grpc::http2::ConnectionsConfig;
 use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::Ledger;
 use stockhold::service::Service;
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::memory_database::{Calm, MemoryDatabase};
-use crate::support::service::{LocalService, limits};
-
-/// Far more than any step here takes.
-const BOUND: Duration = Duration::from_secs(30);
+use crate::support::served::{BOUND, FOR_EVER, ServedHere};
+use crate::support::service::limits;
 
 /// The names that health knows.
 const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService"];
@@ -37,7 +30,7 @@ fn about(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
 }
 
-/// A store that answers to nothing but pings, and to those too late for health.
+/// A store that answers only pings, and answers them too late for health.
 #[derive(Default)]
 struct Slow {
     answered: AtomicUsize,
@@ -71,17 +64,8 @@ async fn a_ping_that_is_too_late_for_health_runs_to_its_end() {
 
 #[tokio::test]
 async fn health_is_not_serving_until_the_connections_have_ended() {
-    let LocalService { service, ledger, database, .. } = LocalService::embedded().await;
-    let (health, health_server) = Health::follow(service.clone()).await;
-    let calls = Calls::new(&CallsConfig { concurrency_max: 10, call_bytes_max: 1 << 20, deadline_max: BOUND });
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let stop = CancellationToken::new();
-    let sessions = Sessions::until(stop.clone(), BOUND, 10);
-    let served = Served::new(&service, health_server, &calls, sessions, true).expect("the services");
-    let server = tokio::spawn(serve(served, calls, listener, 10, stop.clone()));
-
-    let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;
+    let mut it = ServedHere::start(ConnectionsConfig::new(10, FOR_EVER, FOR_EVER), 1 << 30).await;
+    let channel = Endpoint::from_shared(format!("http://{}", it.address)).expect("an address").connect().await;
     let mut client = HealthClient::new(channel.expect("connects"));
     let mut watches = Vec::new();
     for name in SERVICES {
@@ -91,7 +75,7 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
         watches.push(watch);
     }
 
-    health.stop().await;
+    it.stop_health().await;
     for (name, watch) in SERVICES.iter().zip(watches) {
         assert_eq!(client.check(about(name)).await.expect("an answer").into_inner().status(), NotServing, "{name}");
         // One that was watching, and one that begins only now: both are told, and both end.
@@ -102,9 +86,6 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
         }
     }
 
-    stop.cancel();
     // The client keeps its connection, and does not hold the server up.
-    timeout(BOUND, server).await.expect("ends in time").expect("does not panic").expect("ends well");
-    ledger.close().await.expect("closes");
-    database.remove().await;
+    it.end().await;
 }

@@ -10,6 +10,7 @@ pub(crate) mod memory_database;
 pub(crate) mod memory_service;
 pub(crate) mod redis;
 pub(crate) mod road;
+pub(crate) mod served;
 pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod session;

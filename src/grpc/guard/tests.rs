@@ -17,9 +17,15 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// Enough for every test that is not about it.
 const CALL_BYTES_MAX: usize = 1 << 20;
+const UNSENT_BYTES_MAX: usize = 1 << 20;
 
 fn calls(concurrency_max: usize) -> Calls {
-    Calls::new(&CallsConfig { concurrency_max, call_bytes_max: CALL_BYTES_MAX, deadline_max: LONG })
+    calls_until(concurrency_max, LONG)
+}
+
+fn calls_until(concurrency_max: usize, deadline_max: Duration) -> Calls {
+    let (call_bytes_max, unsent_bytes_max) = (CALL_BYTES_MAX, UNSENT_BYTES_MAX);
+    Calls::new(&CallsConfig { concurrency_max, call_bytes_max, unsent_bytes_max, deadline_max })
 }
 
 /// A request of several steps, without a body, with these headers, over a connection of its own.
@@ -78,8 +84,7 @@ fn code_and_reason(response: &Response<Body>) -> (Code, String) {
 
 #[tokio::test]
 async fn a_caller_waits_no_longer_than_the_earlier_deadline_and_the_work_runs_on() {
-    let deadline_max = Duration::from_millis(20);
-    let short = Calls::new(&CallsConfig { concurrency_max: 9, call_bytes_max: CALL_BYTES_MAX, deadline_max });
+    let short = calls_until(9, Duration::from_millis(20));
     for (calls, grpc_timeout) in [(calls(9), "20m"), (short.clone(), "60S"), (short, "nonsense")] {
         let handler = Arc::new(Handler::default());
         let response =
@@ -287,4 +292,15 @@ async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
         let response = calls(1).layer(slow).oneshot(request).await.expect("infallible");
         assert_eq!(!response.headers().contains_key("grpc-status"), in_time, "{path} {grpc_timeout:?}");
     }
+}
+
+#[tokio::test]
+async fn while_too_much_waits_to_be_sent_no_call_begins() {
+    let calls = calls(9);
+    let full = calls.unsent().count(UNSENT_BYTES_MAX + 1);
+    let handler = Arc::new(Handler::default());
+    let response = handler.behind(&calls).oneshot(request(&[])).await.expect("infallible");
+    assert_eq!(code_and_reason(&response), (Code::ResourceExhausted, "OVERLOADED".into()));
+    drop(full);
+    assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
 }

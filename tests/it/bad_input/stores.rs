@@ -25,8 +25,8 @@ const TABLES: &str = "\
     UNION ALL SELECT CONCAT_WS(' | ', 'settlement', location, reservation_id, outcome, COALESCE(reserved, '-'), \
         COALESCE(confirmed, '-'), settled_at_ms) FROM settlements \
     UNION ALL SELECT CONCAT_WS(' | ', 'deduction', location, reservation_id, sku, quantity, version) FROM deductions \
-    UNION ALL SELECT CONCAT_WS(' | ', 'movement', location, request_id, position, sku, delta, reason, on_hand, version, \
-        fingerprint) FROM movements";
+    UNION ALL SELECT CONCAT_WS(' | ', 'movement', location, request_id, position, sku, delta, reason, on_hand, \
+        version, fingerprint) FROM movements";
 
 /// Every key that begins with a prefix, whatever its type, and whether it is to be forgotten.
 const KEYS: &str = "
@@ -37,7 +37,9 @@ const KEYS: &str = "
       if kind == 'string' then
         lines[#lines + 1] = key .. ends .. ' | ' .. redis.call('GET', key)
       elseif kind == 'list' then
-        for _, entry in ipairs(redis.call('LRANGE', key, 0, -1)) do lines[#lines + 1] = key .. ends .. ' | ' .. entry end
+        for _, entry in ipairs(redis.call('LRANGE', key, 0, -1)) do
+          lines[#lines + 1] = key .. ends .. ' | ' .. entry
+        end
       else
         local pairs = kind == 'hash' and redis.call('HGETALL', key) or redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
         for at = 1, #pairs, 2 do lines[#lines + 1] = key .. ends .. ' | ' .. pairs[at] .. ' | ' .. pairs[at + 1] end

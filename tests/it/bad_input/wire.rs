@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{RecvStream, client};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -14,6 +14,14 @@ use super::requests::Case;
 
 /// The most bytes of headers that common clients take, counted as HTTP/2 does: for each its name, its value, and 32.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
+
+/// What the service answers.
+pub(super) enum Answer {
+    Done(Bytes),
+    Refused(Status),
+    /// It was asked for something else than a call.
+    NoCall(StatusCode),
+}
 
 pub(super) struct Wire {
     calls: SendRequest<Bytes>,
@@ -29,8 +37,8 @@ impl Wire {
         Self { calls, connection: tokio::spawn(connection) }
     }
 
-    /// The body that the service answers, or its error. Always the same connection: one that broke fails here.
-    pub(super) async fn call(&mut self, case: &Case) -> Result<Bytes, Status> {
+    /// Sends one request. All of them go over the same connection: if it broke, this fails.
+    pub(super) async fn call(&mut self, case: &Case) -> Answer {
         let mut calls = self.calls.clone().ready().await.expect("the connection is usable");
         let mut request = Request::post(format!("http://localhost/{}", case.path)).body(()).expect("a request");
         *request.headers_mut() = case.headers();
@@ -39,6 +47,10 @@ impl Wire {
         let _ = sending.send_data(case.body().into(), true);
 
         let (head, body) = answer.await.expect("an answer").into_parts();
+        if head.status != StatusCode::OK {
+            assert!(body.is_end_stream() && head.headers.is_empty(), "{head:?}");
+            return Answer::NoCall(head.status);
+        }
         let (body, trailers) = if head.headers.contains_key("grpc-status") {
             (Bytes::new(), head.headers.clone())
         } else {
@@ -49,10 +61,10 @@ impl Wire {
         let status =
             Status::from_header_map(&trailers).unwrap_or_else(|| panic!("no grpc-status: {head:?} {trailers:?}"));
         if status.code() != tonic::Code::Ok {
-            return Err(status);
+            return Answer::Refused(status);
         }
         assert!(head.headers.contains_key("x-request-id"), "{head:?}");
-        Ok(body)
+        Answer::Done(body)
     }
 
     /// Fails if the service broke the connection.

@@ -1,0 +1,125 @@
+//! The server: connections of callers over HTTP/2, on the `h2` crate. It is our own and not tonic's because of what it
+//! promises:
+//! - At most so many connections are open. Callers beyond that are served as soon as one of the others is idle.
+//! - A connection on which nothing happens for long ends, and so does one that is old. Neither cuts a call.
+//! - What waits to be sent is bounded. A caller who does not read loses only what they do not read.
+//! - Windows bound what was received and is not read, for each stream and each connection.
+
+mod accept;
+mod connection;
+mod connections;
+mod media_type;
+mod request_body;
+mod socket;
+mod stream;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tower::Service;
+
+use self::connection::Common;
+use self::connections::Connections;
+use super::unsent::Unsent;
+
+/// Calls that one connection may have under way. Its client keeps further ones waiting.
+pub const STREAMS_MAX: u32 = 1024;
+
+/// What a stream may send ahead of being read, in bytes. It is what a session holds while its answers are not read, and
+/// a quarter of the largest request.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same of a connection. Calls are read at once, and so are sessions whose answers are read: this is room for four
+/// sessions that are not read from. Every connection can make us hold so much.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// What the frames of unread data may cost beyond their bytes. h2 counts up to a quarter of a KiB for each, and breaks
+/// the connection off when there are more. The shortest requests of a session, each in a frame of its own as they are
+/// sent by callers who come one by one, cost eight times their bytes.
+const FRAMES_BYTES_MAX: usize = 8 * CONNECTION_WINDOW_BYTES as usize;
+
+/// What one stream may have in h2, in bytes, that waits only for the socket.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The most bytes of a request's headers, counted as HTTP/2 does: for each its name, its value, and 32.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+
+/// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there
+/// is one at all.
+const PREFACE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a caller may read nothing of what is sent to them, before they lose it.
+const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// The bounds of connections.
+#[derive(Clone, Debug)]
+pub struct ConnectionsConfig {
+    /// How many may be open at once.
+    pub connections_max: usize,
+    /// After how long without a call one is closed.
+    pub idle_max: Duration,
+    /// After how long one is closed when its calls are done; a tenth more or less, so that not all end at once.
+    pub age_max: Duration,
+    /// How long a peer may take to begin to speak HTTP/2.
+    pub preface_max: Duration,
+    /// How long a caller may read nothing of what is sent to them.
+    pub stall_max: Duration,
+}
+
+impl ConnectionsConfig {
+    /// With what need not be set.
+    pub fn new(connections_max: usize, idle_max: Duration, age_max: Duration) -> Self {
+        Self { connections_max, idle_max, age_max, preface_max: PREFACE_MAX, stall_max: STALL_MAX }
+    }
+}
+
+/// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with
+/// their last stream.
+pub async fn serve<S>(
+    service: S,
+    listener: TcpListener,
+    config: ConnectionsConfig,
+    unsent: Unsent,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let connections = Connections::new(config.connections_max);
+    let common = Arc::new(Common { builder: builder(), config, unsent, stop: stop.clone() });
+    let tasks = TaskTracker::new();
+    let accepting = async {
+        loop {
+            let stream = accept::next(&listener).await;
+            let open = connections.enter().await;
+            tasks.spawn(connection::serve(stream, open, service.clone(), common.clone()));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = accepting => {}
+    }
+    drop(listener);
+    connections.ring();
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn builder() -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .data_frame_budget(FRAMES_BYTES_MAX)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX);
+    builder
+}

@@ -1,0 +1,252 @@
+//! One connection from its first byte to its last. It ends when
+//! - its peer ends it, breaks the rules of HTTP/2, or does not answer a ping;
+//! - nothing has been under way on it for long, it is old, or the server stops: its peer is told first (GOAWAY), and
+//!   what is under way is finished;
+//! - another one needs its place and nothing is under way: its peer is told, and nothing more is waited for.
+
+use std::convert::Infallible;
+use std::future::{poll_fn, ready};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::Either;
+use h2::server::{Builder, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::{Request, Response};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::{Service, ServiceExt};
+
+use super::connections::OpenConnection;
+use super::request_body::RequestBody;
+use super::socket::Socket;
+use super::{ConnectionsConfig, media_type, stream};
+use crate::grpc::peer::Ending;
+use crate::grpc::unsent::{Unsent, UnsentBytes};
+use crate::telemetry::ration::Ration;
+
+/// A peer that vanished without a word is noticed after this and [`PONG_MAX`].
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a peer may take to answer a ping.
+const PONG_MAX: Duration = Duration::from_secs(10);
+
+/// How long a peer that is told to go may take to close a connection on which nothing is under way.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// The same of one whose place is needed: the time to send it the word.
+const LEAVE_MAX: Duration = Duration::from_millis(250);
+
+static BROKEN: Ration = Ration::new(1, Duration::from_secs(10));
+
+type Connection = h2::server::Connection<Socket, UnsentBytes>;
+
+/// What all connections have in common.
+pub(super) struct Common {
+    pub(super) builder: Builder,
+    pub(super) config: ConnectionsConfig,
+    pub(super) unsent: Unsent,
+    pub(super) stop: CancellationToken,
+}
+
+/// Serves it to its end.
+pub(super) async fn serve<S>(tcp: TcpStream, open: OpenConnection, service: S, common: Arc<Common>)
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let socket = Socket::new(tcp, common.unsent.write(common.config.stall_max));
+    let connection = tokio::select! {
+        begun = timeout(common.config.preface_max, common.builder.handshake(socket)) => match begun {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return tracing::debug!(%error, "a peer does not speak HTTP/2"),
+            Err(_) => return tracing::debug!("a peer says nothing"),
+        },
+        // Nothing is lost with it.
+        () = open.told() => return,
+    };
+    Life::new(connection, open, service, common).live().await;
+}
+
+struct Life<S> {
+    connection: Connection,
+    pings: Option<PingPong>,
+    open: OpenConnection,
+    service: S,
+    common: Arc<Common>,
+    /// When the next ping is due, or the answer to the last one.
+    ping_at: Instant,
+    awaits_pong: bool,
+    /// When its peer is told to go, or was.
+    ends_at: Instant,
+    is_ending: bool,
+    /// What its requests know of that.
+    ending: Ending,
+}
+
+impl<S> Life<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    fn new(mut connection: Connection, open: OpenConnection, service: S, common: Arc<Common>) -> Self {
+        let now = Instant::now();
+        let age_max = spread(common.config.age_max, open.peer().id);
+        Self {
+            pings: connection.ping_pong(),
+            connection,
+            open,
+            service,
+            common,
+            ping_at: now + PING_EVERY,
+            awaits_pong: false,
+            ends_at: now + age_max,
+            is_ending: false,
+            ending: Ending::default(),
+        }
+    }
+
+    async fn live(mut self) {
+        if self.common.stop.is_cancelled() {
+            self.end();
+        }
+        let mut due = pin!(sleep_until(self.due_at()));
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.connection.accept() => match accepted {
+                    Some(Ok((request, respond))) => self.begin(request, respond).await,
+                    Some(Err(error)) => return told_of(&error),
+                    None => return,
+                },
+                () = pong(&mut self.pings), if self.awaits_pong => {
+                    self.awaits_pong = false;
+                    self.ping_at = Instant::now() + PING_EVERY;
+                    due.as_mut().reset(self.due_at());
+                }
+                () = &mut due => {
+                    if self.is_over() {
+                        return;
+                    }
+                    due.as_mut().reset(self.due_at());
+                }
+                () = self.open.told() => {
+                    if self.open.is_to_leave() && self.leave().await {
+                        return;
+                    }
+                    if self.common.stop.is_cancelled() {
+                        self.end();
+                        due.as_mut().reset(self.due_at());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
+        let open = self.open.stream();
+        let write = self.common.unsent.write(self.common.config.stall_max);
+        let answer = match media_type::refusal(&request) {
+            Some(refusal) => Either::Left(ready(Ok(refusal))),
+            None => {
+                let mut request = request.map(|stream| Body::new(RequestBody::new(stream)));
+                request.extensions_mut().insert(self.open.peer());
+                request.extensions_mut().insert(self.ending.clone());
+                let Ok(service) = self.service.ready().await;
+                Either::Right(service.call(request))
+            }
+        };
+        tokio::spawn(async move {
+            stream::answer(answer, respond, write).await;
+            drop(open);
+        });
+    }
+
+    /// When there is something to do next, whatever the peer does.
+    fn due_at(&self) -> Instant {
+        let next = if self.is_ending {
+            Instant::now() + CLOSE_MAX
+        } else {
+            let idle = self.open.idle().unwrap_or_default();
+            self.ends_at.min(Instant::now() + self.common.config.idle_max.saturating_sub(idle))
+        };
+        next.min(self.ping_at)
+    }
+
+    /// Does what is due. True if the connection is to be dropped.
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        if self.ping_at <= now {
+            if self.awaits_pong {
+                tracing::debug!("a peer does not answer pings");
+                return true;
+            }
+            self.ping();
+        }
+        let idle = self.open.idle().unwrap_or_default();
+        if self.is_ending {
+            return now >= self.ends_at + CLOSE_MAX && idle >= CLOSE_MAX && !self.connection.has_streams();
+        }
+        if self.ends_at <= now || idle >= self.common.config.idle_max {
+            self.end();
+        }
+        false
+    }
+
+    fn ping(&mut self) {
+        if let Some(pings) = &mut self.pings
+            && pings.send_ping(Ping::opaque()).is_ok()
+        {
+            self.awaits_pong = true;
+            self.ping_at = Instant::now() + PONG_MAX;
+        }
+    }
+
+    /// Tells the peer to begin nothing more here. The connection ends with what is under way.
+    fn end(&mut self) {
+        if !self.is_ending {
+            self.is_ending = true;
+            self.ends_at = Instant::now();
+            self.ending.0.cancel();
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    /// Makes room for another connection, if nothing is under way.
+    async fn leave(&mut self) -> bool {
+        if self.open.idle().is_none() || self.connection.has_streams() {
+            self.open.stays();
+            return false;
+        }
+        self.connection.abrupt_shutdown(Reason::NO_ERROR);
+        let _ = timeout(LEAVE_MAX, poll_fn(|cx| self.connection.poll_closed(cx))).await;
+        true
+    }
+}
+
+async fn pong(pings: &mut Option<PingPong>) {
+    // An error comes with the end of the connection, which tells of it.
+    if let Some(pings) = pings {
+        let _ = poll_fn(|cx| pings.poll_pong(cx)).await;
+    }
+}
+
+/// Between nine and eleven tenths, so that connections that came together do not end together.
+fn spread(age_max: Duration, id: u64) -> Duration {
+    // The golden ratio spreads successive numbers evenly.
+    let part = (id as f64 * 0.618_033_988_749_895).fract();
+    age_max.mul_f64(0.9 + part / 5.0)
+}
+
+fn told_of(error: &h2::Error) {
+    if error.is_library()
+        && let Some(omitted) = BROKEN.take()
+    {
+        tracing::warn!(%error, omitted, "a peer broke the rules of HTTP/2 and lost its connection");
+    } else {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}

@@ -1,0 +1,191 @@
+//! Answers that wait to be sent. They count in bytes, against one budget of the process, from when they are encoded
+//! until the socket has taken them. Promises:
+//! - A write that makes no progress for too long is given up.
+//! - When the budget is used up, each answer that comes makes the write that has stalled longest give way. Calls that
+//!   have not begun are refused until there is room again; those that have run are answered.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// A write that waits for less than this is on its way: it never gives way to others.
+const STALLED_MIN: Duration = Duration::from_millis(100);
+
+/// The budget of a process.
+#[derive(Clone, Debug)]
+pub struct Unsent(Arc<Budget>);
+
+#[derive(Debug)]
+struct Budget {
+    bytes_max: usize,
+    bytes: AtomicUsize,
+    stalled: Mutex<BTreeMap<StallKey, oneshot::Sender<()>>>,
+    stalls: AtomicU64,
+}
+
+/// Since when a write has stalled; the number tells apart those that began at once.
+type StallKey = (Instant, u64);
+
+impl Unsent {
+    /// A budget of so many bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        let (bytes, stalled, stalls) = (AtomicUsize::new(0), Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Budget { bytes_max, bytes, stalled, stalls }))
+    }
+
+    /// True if no further call may begin.
+    pub fn is_used_up(&self) -> bool {
+        let used_up = self.bytes() > self.0.bytes_max;
+        if used_up {
+            self.relieve();
+        }
+        used_up
+    }
+
+    /// What waits now, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts so many bytes until the permit is dropped.
+    pub fn count(&self, bytes: usize) -> UnsentPermit {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let permit = UnsentPermit { unsent: self.clone(), bytes };
+        if self.bytes() > self.0.bytes_max {
+            self.relieve();
+        }
+        permit
+    }
+
+    /// A write that is to go on at least every `stall_max`.
+    pub(super) fn write(&self, stall_max: Duration) -> UnsentWrite {
+        UnsentWrite { unsent: self.clone(), stall_max, stall: None }
+    }
+
+    /// Makes the write that has stalled longest give way.
+    fn relieve(&self) {
+        let mut stalled = self.stalled();
+        if let Some(first) = stalled.first_entry()
+            && first.key().0.elapsed() >= STALLED_MIN
+        {
+            // It has no receiver if the write ends just now.
+            let _ = first.remove().send(());
+        }
+    }
+
+    fn stalled(&self) -> MutexGuard<'_, BTreeMap<StallKey, oneshot::Sender<()>>> {
+        // Every change of the map is one step.
+        self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part of the budget.
+#[derive(Debug)]
+pub struct UnsentPermit {
+    unsent: Unsent,
+    bytes: usize,
+}
+
+impl Drop for UnsentPermit {
+    fn drop(&mut self) {
+        self.unsent.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A piece of an encoded answer.
+#[derive(Debug)]
+pub(super) struct UnsentBytes {
+    bytes: Bytes,
+    /// None if it shares the memory of a later piece, which has the permit for both.
+    _permit: Option<UnsentPermit>,
+}
+
+impl UnsentBytes {
+    /// No bytes, which need no memory.
+    pub(super) fn empty() -> Self {
+        Self { bytes: Bytes::new(), _permit: None }
+    }
+
+    /// Takes the first bytes off. The whole counts until its last piece is sent: until then the memory is not free.
+    pub(super) fn split_to(&mut self, length: usize) -> Self {
+        Self { bytes: self.bytes.split_to(length), _permit: None }
+    }
+}
+
+impl Buf for UnsentBytes {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+/// The progress of one write.
+#[derive(Debug)]
+pub(super) struct UnsentWrite {
+    unsent: Unsent,
+    stall_max: Duration,
+    stall: Option<Stall>,
+}
+
+#[derive(Debug)]
+struct Stall {
+    key: StallKey,
+    gives_way: oneshot::Receiver<()>,
+    too_long: Pin<Box<Sleep>>,
+}
+
+impl UnsentWrite {
+    /// Counts what is to be written.
+    pub(super) fn count(&self, bytes: Bytes) -> UnsentBytes {
+        let permit = self.unsent.count(bytes.len());
+        UnsentBytes { bytes, _permit: Some(permit) }
+    }
+
+    /// To be asked each time that the write cannot go on. Ready when it is to be given up.
+    pub(super) fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { unsent, stall_max, stall } = self;
+        let stall = stall.get_or_insert_with(|| {
+            let key = (Instant::now(), unsent.0.stalls.fetch_add(1, Ordering::Relaxed));
+            let (sender, gives_way) = oneshot::channel();
+            unsent.stalled().insert(key, sender);
+            Stall { key, gives_way, too_long: Box::pin(sleep(*stall_max)) }
+        });
+        if stall.too_long.poll_unpin(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // The sender is dropped only together with this, or after it has sent.
+        let _ = ready!(stall.gives_way.poll_unpin(cx));
+        Poll::Ready(())
+    }
+
+    /// To be told each time that the write has gone on.
+    pub(super) fn goes_on(&mut self) {
+        if let Some(stall) = self.stall.take() {
+            self.unsent.stalled().remove(&stall.key);
+        }
+    }
+}
+
+impl Drop for UnsentWrite {
+    fn drop(&mut self) {
+        self.goes_on();
+    }
+}
+
+#[cfg(test)]
+mod tests;

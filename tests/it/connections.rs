@@ -1,0 +1,351 @@
+//! Connections of callers: who makes room when there are too many, when one ends, and what is no call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use prost::Message;
+use stockhold::grpc::http2::ConnectionsConfig;
+use stockhold::grpc::v1;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic_health::pb::HealthCheckRequest;
+
+use crate::support::client::Caller;
+use crate::support::eventually;
+use crate::support::served::{BOUND, FOR_EVER, Http2, ServedHere, framed};
+use crate::support::server::Instance;
+
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const LIST: &str = "/stockhold.v1.StockService/ListStock";
+const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
+
+/// So short that it passes during the test.
+const SHORT: Duration = Duration::from_millis(20);
+
+fn at_most(connections_max: usize) -> ConnectionsConfig {
+    ConnectionsConfig::new(connections_max, FOR_EVER, FOR_EVER)
+}
+
+async fn start(config: ConnectionsConfig) -> ServedHere {
+    ServedHere::start(config, 1 << 30).await
+}
+
+/// Makes one call, whose answer is read to its end.
+async fn check(client: &mut Http2) {
+    let mut answer = client.ask(CHECK, &HealthCheckRequest::default()).await.expect("an answer");
+    while let Some(data) = timeout(BOUND, answer.data()).await.expect("is not late") {
+        data.expect("the answer is complete");
+    }
+    answer.trailers().await.expect("the answer is complete").expect("trailers");
+}
+
+/// Something that stays under way.
+async fn watch(client: &mut Http2) -> h2::RecvStream {
+    let mut answer = client.ask(WATCH, &HealthCheckRequest::default()).await.expect("an answer");
+    answer.data().await.expect("the present status").expect("the present status");
+    answer
+}
+
+#[tokio::test]
+async fn for_a_fresh_caller_the_connection_that_has_been_idle_longest_goes() {
+    let it = start(at_most(4)).await;
+    let mut busy = Http2::connect(it.address).await;
+    let watched = watch(&mut busy).await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut client = Http2::connect(it.address).await;
+        check(&mut client).await;
+        idle.push(client);
+    }
+    // The first of them is no longer the one that has been idle longest.
+    check(&mut idle[0]).await;
+
+    let mut fresh = Http2::connect(it.address).await;
+    check(&mut fresh).await;
+    idle.remove(1).ended().await;
+    for client in &mut idle {
+        check(client).await;
+    }
+    check(&mut busy).await;
+    drop((watched, idle, busy, fresh));
+    it.end().await;
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room_before_all_others() {
+    let it = start(at_most(3)).await;
+    let mut known = Http2::connect(it.address).await;
+    check(&mut known).await;
+    let mut silent = TcpStream::connect(it.address).await.expect("connects");
+    // What the service says first shows that it has accepted.
+    silent.read_u8().await.expect("settings");
+    let greeted = Http2::connect(it.address).await;
+
+    let mut fresh = Http2::connect(it.address).await;
+    check(&mut fresh).await;
+    timeout(BOUND, silent.read_to_end(&mut Vec::new())).await.expect("the oldest one is closed").expect("is closed");
+    let mut fresher = Http2::connect(it.address).await;
+    check(&mut fresher).await;
+    greeted.ended().await;
+    check(&mut known).await;
+    drop((known, fresh, fresher));
+    it.end().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_without_a_request_keeps_nobody_out() {
+    let it = start(at_most(20)).await;
+    let mut known = Http2::connect(it.address).await;
+    check(&mut known).await;
+    let mut flood = Vec::new();
+    for number in 0..200 {
+        if number % 2 == 0 {
+            flood.push((None, Some(TcpStream::connect(it.address).await.expect("connects"))));
+        } else {
+            flood.push((Some(Http2::connect(it.address).await), None));
+        }
+        if number % 50 == 0 {
+            check(&mut Http2::connect(it.address).await).await;
+        }
+    }
+    check(&mut known).await;
+    drop((known, flood));
+    it.end().await;
+}
+
+#[tokio::test]
+async fn while_no_connection_is_idle_a_fresh_caller_waits() {
+    let it = start(at_most(1)).await;
+    let mut busy = Http2::connect(it.address).await;
+    let watched = watch(&mut busy).await;
+    let address = it.address;
+    let fresh = tokio::spawn(async move { check(&mut Http2::connect(address).await).await });
+    check(&mut busy).await;
+    assert!(!fresh.is_finished(), "the only connection is in use");
+    drop(watched);
+    timeout(BOUND, fresh).await.expect("is served when the other one is idle").expect("is answered");
+    drop(busy);
+    it.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_it_is_idle_for_long_and_not_before() {
+    let it = start(ConnectionsConfig::new(10, SHORT, FOR_EVER)).await;
+    let mut busy = Http2::connect(it.address).await;
+    let watched = watch(&mut busy).await;
+    let mut idle = Http2::connect(it.address).await;
+    check(&mut idle).await;
+    idle.ended().await;
+    // It came before the other one, and stays.
+    check(&mut busy).await;
+    drop(watched);
+    busy.ended().await;
+    it.end().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_with_what_is_under_way() {
+    let mut it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
+    let mut client = Http2::connect(it.address).await;
+    let mut watched = watch(&mut client).await;
+    let refused = timeout(BOUND, async {
+        while client.calls.clone().ready().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    refused.await.expect("nothing more can be begun on it");
+    it.stop_health().await;
+    watched.data().await.expect("what is under way goes on").expect("the last status");
+    watched.trailers().await.expect("it is complete").expect("trailers");
+    client.ended().await;
+    it.end().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_tells_its_sessions_to_go() {
+    let it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
+    let mut client = Http2::connect(it.address).await;
+    let (answer, requests) = client.begin("/stockhold.v1.ReservationService/Session").await;
+    let mut answers = timeout(BOUND, answer).await.expect("is not late").expect("a session").into_body();
+    let word = timeout(BOUND, answers.data()).await.expect("is not late").expect("a word").expect("a word");
+    assert!(v1::SessionResponse::decode(&word[5..]).expect("a word").going_away);
+    // The session ends although its caller closes nothing.
+    answers.trailers().await.expect("it is complete").expect("trailers");
+    drop(requests);
+    client.ended().await;
+    it.end().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_begin_loses_its_connection() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let config = ConnectionsConfig { preface_max: SHORT, ..at_most(10) };
+    let it = start(config).await;
+    for said in [&b""[..], &preface[..1], &preface[..preface.len() - 1], b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"] {
+        let mut silent = TcpStream::connect(it.address).await.expect("connects");
+        tokio::io::AsyncWriteExt::write_all(&mut silent, said).await.expect("is sent");
+        let closed = timeout(BOUND, silent.read_to_end(&mut Vec::new())).await;
+        // What was not read of it resets the connection.
+        let _ = closed.expect("is closed");
+    }
+    let mut client = Http2::connect(it.address).await;
+    check(&mut client).await;
+    drop(client);
+    it.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_call_is_told_so_before_anything_of_it_is_read() {
+    let it = start(at_most(10)).await;
+    let mut client = Http2::connect(it.address).await;
+    for path in [RESERVE, CHECK, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/", "/no/such"] {
+        for (method, kind, status) in [
+            ("POST", "application/json", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ("POST", "application/grpc-web+proto", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ("POST", "", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ("GET", "application/grpc", StatusCode::METHOD_NOT_ALLOWED),
+            ("PUT", "", StatusCode::METHOD_NOT_ALLOWED),
+        ] {
+            let request = Request::builder().method(method).uri(format!("http://localhost{path}"));
+            let request = if kind.is_empty() { request } else { request.header("content-type", kind) };
+            let calls = client.calls.clone().ready().await.expect("the connection is usable");
+            // Its end never comes.
+            let (answer, _sending) =
+                { calls }.send_request(request.body(()).expect("a request"), false).expect("is sent");
+            let answer = timeout(BOUND, answer).await.expect("is answered").expect("is answered");
+            assert_eq!(answer.status(), status, "{method} {kind} {path}");
+            assert_eq!(answer.headers().contains_key("allow"), status == StatusCode::METHOD_NOT_ALLOWED);
+        }
+    }
+    check(&mut client).await;
+    drop(client);
+    it.end().await;
+}
+
+/// A caller whose window lets nothing of an answer through.
+async fn reads_nothing(it: &ServedHere) -> Http2 {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    Http2::connect_as(it.address, &builder).await
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_ends_and_its_connection_goes_on() {
+    let config = ConnectionsConfig { stall_max: SHORT, ..at_most(10) };
+    let it = start(config).await;
+    let mut client = reads_nothing(&it).await;
+    for _ in 0..10 {
+        let mut answer = client.ask(CHECK, &HealthCheckRequest::default()).await.expect("headers");
+        let ended = timeout(BOUND, answer.data()).await.expect("the stream ends").expect("it does not end well");
+        let reason = ended.expect_err("there is no room for data").reason();
+        assert_eq!(reason, Some(h2::Reason::CANCEL));
+    }
+    assert_eq!(it.unsent.bytes(), 0);
+    let mut reader = Http2::connect(it.address).await;
+    check(&mut reader).await;
+    drop((client, reader));
+    it.end().await;
+}
+
+/// A request whose answer has some 110 KB.
+async fn long_list(it: &ServedHere) -> v1::ListStockRequest {
+    let mut caller = Caller::connect(it.address).await;
+    for part in 0..10 {
+        let item = |number| v1::SetStockItem { sku: format!("{number:0>100}"), ..Default::default() };
+        let items = (0..100).map(|number| item(100 * part + number)).collect();
+        let stock = v1::SetStockRequest { location: "l".into(), request_id: format!("part-{part}"), items };
+        caller.stock.set_stock(stock).await.expect("is set");
+    }
+    v1::ListStockRequest { location: "l".into(), page_size: 1000, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_caller_who_reads_nothing_at_all_loses_the_connection() {
+    let it = start(ConnectionsConfig { stall_max: SHORT, ..at_most(1) }).await;
+    let list = long_list(&it).await;
+    let deaf = Arc::new(AtomicBool::new(false));
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1 << 30).initial_connection_window_size(1 << 30);
+    let mut client = Http2::connect_through(it.address, &builder, deaf.clone()).await;
+    check(&mut client).await;
+    deaf.store(true, Ordering::Relaxed);
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        let (answer, mut request) = client.begin(LIST).await;
+        request.send_data(framed(&list), true).expect("is sent");
+        open.push(answer);
+    }
+    // There is no place for another connection until this one ends.
+    let mut fresh = Http2::connect(it.address).await;
+    check(&mut fresh).await;
+    eventually("nothing waits any more", BOUND, async || it.unsent.bytes() == 0).await;
+    drop((fresh, client, open));
+    it.end().await;
+}
+
+#[tokio::test]
+async fn while_too_much_is_unsent_the_answers_that_wait_longest_go() {
+    const LISTS: usize = 20;
+    let unsent_bytes_max = 256 * 1024;
+    let it = ServedHere::start(at_most(10), unsent_bytes_max).await;
+    let list = long_list(&it).await;
+    let mut client = reads_nothing(&it).await;
+    let mut answers = Vec::new();
+    for _ in 0..LISTS {
+        answers.push(client.ask(LIST, &list).await);
+    }
+    // What waits never is more than the budget and what was under way when it was used up.
+    assert!(it.unsent.bytes() < 2 * unsent_bytes_max, "{} bytes wait", it.unsent.bytes());
+    let mut reader = Http2::connect(it.address).await;
+    timeout(BOUND, async {
+        loop {
+            let mut answer = reader.ask(LIST, &list).await.expect("headers");
+            // A refusal has no body.
+            if let Some(data) = answer.data().await {
+                data.expect("the answer");
+                return;
+            }
+        }
+    })
+    .await
+    .expect("others are answered");
+    drop((client, reader, answers));
+    it.end().await;
+}
+
+/// Begins many requests and takes them back at once.
+async fn takes_all_back(client: &mut Http2) {
+    for _ in 0..100 {
+        let (_answer, mut sending) = client.begin(RESERVE).await;
+        sending.send_reset(h2::Reason::CANCEL);
+    }
+}
+
+#[tokio::test]
+async fn callers_cannot_fill_the_log() {
+    let service = Instance::embedded().arg("--connections-max").arg("2").start();
+    for _ in 0..20 {
+        // Each makes the one before the last go.
+        let mut client = Http2::connect(service.address()).await;
+        check(&mut client).await;
+        takes_all_back(&mut client).await;
+        let ended = timeout(BOUND, client.connection).await.expect("the connection ends").expect("does not panic");
+        assert_eq!(ended.expect_err("it broke the rules").reason(), Some(h2::Reason::ENHANCE_YOUR_CALM));
+    }
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        let mut client = Http2::connect(service.address()).await;
+        check(&mut client).await;
+        idle.push(client);
+    }
+    for line in ["a peer broke the rules of HTTP/2", "all connections are taken"] {
+        let times = || service.log().matches(line).count();
+        eventually("it is told", BOUND, async || times() > 0).await;
+        assert!(times() < 5, "{}", service.log());
+    }
+    assert!(!service.log().contains("locally-reset") && !service.log().contains("remotely-reset"));
+}
