@@ -1,7 +1,8 @@
-//! Thousands of seeded worlds: the service as it is (use cases, group commit, recovery, sync, sweep, reconcile), two or
-//! three instances over the specification of the holds' store and a database in memory, on one thread and under paused
-//! time, while everything fails that can. An auditor judges every answer; the invariants are checked after every step
-//! of the holds' store, and all of them when it is quiet.
+//! Thousands of simulated worlds, each drawn from one seed. A world runs the real service (use cases, group commit,
+//! recovery, sync, sweep, reconcile) in two or three instances, over the specification of the holds' store and a
+//! database in memory. It runs on one thread under paused time, while everything fails that can fail. An auditor judges
+//! every answer. Some invariants are checked after every step of the holds' store, and all of them when the world is
+//! quiet.
 //!
 //! ```text
 //! cargo test --profile proof simulation                         a few hundred seeds
@@ -9,8 +10,8 @@
 //! SIM_SEED=4711 cargo test --profile proof simulation -- --nocapture   this one, event by event
 //! ```
 //!
-//! A schedule that found something becomes a test of its own, beside those of what was wrong: a seed means another
-//! schedule as soon as anything here draws once more.
+//! A schedule that found a bug becomes a test of its own, beside the other tests of the code that was wrong. The seed
+//! alone is not enough: it means another schedule as soon as anything here draws one more random number.
 
 mod auditor;
 mod cluster;
@@ -20,6 +21,7 @@ mod nemesis;
 mod network;
 mod operator;
 mod orders;
+mod quiet;
 mod supply;
 mod world;
 
@@ -36,10 +38,10 @@ use tokio::time::sleep;
 use self::network::Network;
 use self::world::{Record, World};
 
-/// How many seeds are run unless `SIM_SEEDS` says otherwise.
+/// How many seeds are run unless `SIM_SEEDS` is set.
 const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
 
-/// In so many seeds each of these must have happened.
+/// In this many seeds each event of [`HAPPENS`] must have happened.
 const MANY: u64 = 400;
 const HAPPENS: [&str; 23] = [
     "answer lost",
@@ -67,8 +69,8 @@ const HAPPENS: [&str; 23] = [
     "went on without the ledger",
 ];
 
-/// Longer than anything that is still under way when the chaos ends: late commands and commits, transactions of
-/// vanished instances, recovery, sync.
+/// Longer than anything that is still under way when the chaos ends: late commands, late commits, transactions of
+/// killed instances, recovery and sync.
 const UNTIL_QUIET: Duration = Duration::from_secs(90);
 
 /// Longer than any hold lasts.
@@ -113,7 +115,7 @@ fn every_seed_keeps_the_promises() {
             failed.extend(seeds);
         }
     });
-    // What never happens is not tested.
+    // A fault that never happens tests nothing.
     for what in if count < MANY { &[][..] } else { &HAPPENS } {
         assert!(counts.contains_key(what), "in {count} seeds there was never: {what}");
     }
@@ -121,7 +123,7 @@ fn every_seed_keeps_the_promises() {
     assert!(failed.is_empty(), "failed; replay each by SIM_SEED=…: {failed:?}");
 }
 
-/// Without this a seed that failed would be worth nothing.
+/// Without this, a seed that failed could not be replayed.
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 0..20 {
@@ -139,7 +141,7 @@ fn simulate(seed: u64, is_shown: bool) -> Record {
     let run = || runtime.block_on(live(seed, is_shown));
     let mut record = catch_unwind(AssertUnwindSafe(run)).unwrap_or_default();
     if PANICS.get() > 0 {
-        // Wherever it was: what runs in the background, or shares a transaction, catches its panics.
+        // The count is needed because background work and shared transactions catch their panics.
         record.violations.push(format!("{} panics, see above", PANICS.get()));
     }
     record
@@ -174,7 +176,7 @@ async fn live(seed: u64, is_shown: bool) -> Record {
         for _ in 0..world.profile.orders_a_round {
             let (network, mut after) = (Arc::clone(&network), world.ms(0..=world.profile.chaos.as_millis() as u64));
             if world.one_in(2) {
-                // Many come at the same moment.
+                // Half of the orders come at the same moments.
                 after = Duration::from_secs(after.as_secs() / 5 * 5);
             }
             orders.spawn(async move {
@@ -193,7 +195,7 @@ async fn live(seed: u64, is_shown: bool) -> Record {
         operator::reconcile(&network).await;
     }
     network.repeat_all_that_was_accepted().await;
-    // Everybody's time is over.
+    // Every hold that is left expires.
     world.clock.jump(HOLDS_MAX_MS);
     sleep(Duration::from_secs(10)).await;
     invariants::when_quiet(&world);

@@ -1,8 +1,8 @@
-//! What callers were told, and whether it can be true.
+//! Records what callers were told, and judges whether it can be true.
 //!
-//! The auditor knows each order's lines, what was asked for it, and every answer. An answer is judged by what had been
-//! told before its request was sent: what was told meanwhile may have happened after it. Only two final words that
-//! contradict each other are wrong in any order.
+//! The auditor knows each order's lines, its requests, and every answer. It judges an answer by what callers had been
+//! told before the request was sent, because the effects of concurrent requests may have any order. Only two final
+//! words that contradict each other are wrong in any order.
 
 use std::collections::BTreeSet;
 
@@ -23,45 +23,46 @@ pub(crate) enum Request {
     Get,
 }
 
-/// Names an order in both stores.
+/// Identifies an order in both stores.
 pub(crate) type Key = (Location, ReservationId);
 
-/// What was asked for one order, and what its callers were told.
+/// One order: its requests, and what its callers were told.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) key: Key,
-    /// What every reserve of it asks for, but for those that reuse its id.
+    /// What its reserves ask for, except those that reuse its id on purpose.
     pub(crate) lines: Lines,
-    /// What every confirm of it asks for, but for those that contradict.
+    /// What its confirms ask for, except those that contradict on purpose.
     pub(crate) part: Option<Lines>,
-    /// For how long every reserve of it asks.
+    /// The `ttl` of its reserves.
     ttl_ms: u64,
-    /// The losses of the holds' store before it was opened: they have not touched it.
+    /// How often the holds' store had lost data when the order was opened. Those losses did not touch it.
     losses: usize,
     sent_reserves: usize,
-    /// How many confirms went out, but for those that were answered that nothing was done.
+    /// How many confirms went out, without those that were answered that nothing was done.
     pub(crate) sent_confirms: usize,
-    /// The same of cancels.
+    /// The same for cancels.
     pub(crate) sent_cancels: usize,
-    /// The expire times that extends asked for.
+    /// The expire times that its extends asked for.
     sent_expire_ms: Vec<u64>,
     pub(crate) told: Told,
-    /// What was answered OK.
+    /// The requests that were answered OK.
     pub(crate) accepted: Vec<Request>,
 }
 
-/// What callers may rely on.
+/// What callers of an order may rely on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
-    /// Held until then, by the clock of the holds' store.
+    /// The latest expire time that was told, by the clock of the holds' store.
     pub(crate) held_until_ms: Option<u64>,
-    /// The losses of the holds' store before the request that was answered so went out: a later one may have taken it.
+    /// The losses of the holds' store when the request went out that was answered so. A later loss may have taken the
+    /// hold.
     losses: usize,
     /// The final word: `Confirmed`, `Cancelled` or `Rejected`.
     pub(crate) end: Option<State>,
 }
 
-/// What a request found when it went out.
+/// The state of the world when a request went out.
 #[derive(Clone, Debug)]
 pub(crate) struct Before {
     pub(crate) told: Told,
@@ -73,15 +74,15 @@ pub(crate) struct Before {
 #[derive(Clone)]
 pub(crate) struct Auditor {
     pub(crate) orders: Vec<Order>,
-    /// Ended reservations are forgotten at any time.
+    /// The world forgets ended reservations after seconds.
     forgets: bool,
-    /// How often the holds' store lost something.
+    /// How often the holds' store lost data.
     pub(crate) losses: usize,
-    /// Of these there may have been less than was held, at some time.
+    /// Skus whose supply fell: at some time there may have been less than was held.
     pub(crate) fell: BTreeSet<(Location, Sku)>,
-    /// Holds that a confirm began with, by order, and the losses before.
+    /// Confirms that began: the order, its lines, and the losses before.
     pub(crate) begun: Vec<(Key, Lines, usize)>,
-    /// Reservations whose stock was gone when they were to be confirmed.
+    /// Reservations whose stock was gone when a confirm began.
     pub(crate) short: BTreeSet<Key>,
     /// Cancels that the holds' store accepted, and the losses before.
     pub(crate) cancelled: Vec<(Key, usize)>,
@@ -94,7 +95,7 @@ impl Auditor {
         Self { orders, forgets, losses, fell, begun, short, cancelled }
     }
 
-    /// Opens the file of a new order, and answers its number. Locations use the same ids.
+    /// Opens a new order and answers its number. Both locations use the same ids.
     pub(crate) fn open(&mut self, location: &Location, lines: Lines, part: Option<Lines>, ttl_ms: u64) -> usize {
         let number = self.orders.len();
         let there = self.orders.iter().filter(|order| order.key.0 == *location).count();
@@ -121,13 +122,13 @@ impl Auditor {
         self.orders.iter().find(|order| order.key.0 == *location && order.key.1 == *id)
     }
 
-    /// Whether the holds' store has forgotten anything.
+    /// Whether the holds' store may have forgotten anything.
     pub(crate) fn has_forgotten(&self) -> bool {
         self.forgets || self.losses > 0
     }
 
-    /// Whether it may have forgotten how this order ended: it may be held once more, until its deadline, and will not
-    /// be deducted twice.
+    /// Whether the holds' store may have forgotten how this order ended. Then the order may be held once more until its
+    /// deadline, but is never deducted twice.
     pub(crate) fn may_have_forgotten(&self, order: &Order) -> bool {
         self.forgets || self.losses > order.losses
     }
@@ -144,7 +145,7 @@ impl Order {
     }
 }
 
-/// Notes that a request goes out; answers what had been told before.
+/// Records that a request goes out, and answers the state of the world.
 pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Before {
     world.event("request", &(order, request));
     let (holds_failures, ledger_is_away) = (world.holds_failures(), world.storm().ledger_is_away());
@@ -203,7 +204,7 @@ pub(crate) fn told(
     }
 }
 
-/// What the request asked for must not happen because of it.
+/// Takes the request back: nothing may happen because of it.
 fn nothing_was_done(world: &World, number: usize, request: &Request) {
     world.audit(|auditor| match request {
         Request::Confirm { .. } => auditor.orders[number].sent_confirms -= 1,
@@ -214,7 +215,7 @@ fn nothing_was_done(world: &World, number: usize, request: &Request) {
 
 type Judgement = Result<(), String>;
 
-/// Section 8 of the design: what needs nothing but the holds' store is answered as long as that answers, and a cancel
+/// Section 8 of the design: a request that needs only the holds' store succeeds while that store answers, and a cancel
 /// frees the units at once.
 fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> Judgement {
     let (order, forgets) = world.audit(|auditor| {
@@ -233,9 +234,9 @@ fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> 
                 _ => Ok(()),
             }
         }),
-        // What may have ended takes the ledger's word.
+        // An order that may have ended needs the ledger's word.
         _ if order.sent_confirms + order.sent_cancels > 0 => Ok(()),
-        // An emptied store asks the ledger what there is.
+        // A store that was emptied reads its registers from the ledger.
         Request::Reserve { .. } if order.sent_reserves == 1 && before.losses == 0 => {
             Err("only the ledger is away".into())
         }
@@ -273,7 +274,7 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Before, an
     if let Some(end) = before.told.end
         && answer.state != end
         && !(answer.state.is_live() && forgets)
-        // Also true, and all that is known while the ledger is away.
+        // `CONFIRMING` is also true, and all that is known while the ledger is away.
         && (end, answer.state) != (State::Confirmed, State::Confirming)
     {
         return Err(format!("{end:?} had been told"));
@@ -322,7 +323,7 @@ fn held(world: &World, number: usize, request: &Request, before: &Before, answer
     })
 }
 
-/// A final word. It must be one that somebody asked for, and the only one.
+/// Judges a final word. A caller must have asked for it, and it must be the only one.
 fn ended(world: &World, number: usize, end: State) -> Judgement {
     let key = world.audit(|auditor| auditor.orders[number].key.clone());
     let settled = world.server.look(|tables| tables.settlements.get(&key).map(|settlement| settlement.outcome.into()));
@@ -343,7 +344,7 @@ fn ended(world: &World, number: usize, end: State) -> Judgement {
     })
 }
 
-/// Whether an order that was told to be held still is, or has an end that is remembered.
+/// Whether an order that was told to be held must still be held, or have an end that is remembered.
 fn is_surely_known(world: &World, number: usize, before: &Told) -> bool {
     let (losses, may_have_ended) = world.audit(|auditor| {
         let order = &auditor.orders[number];

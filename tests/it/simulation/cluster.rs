@@ -1,8 +1,7 @@
-//! Instances of the service over the world's stores. They are killed and started again, and their links to the stores
-//! fail.
+//! Instances of the service over the world's stores. They are killed and restarted, and their links to the stores fail.
 //!
-//! A killed instance never gets another answer from a store, and what it had open there ends: whatever await point it
-//! is at, it has no further effect. That is what a crash is to everybody else.
+//! A killed instance gets no further answer from a store, and its open transactions end. So it has no further effect,
+//! whatever await point it is at. Nothing outside the instance can tell this from a crash.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,13 +24,13 @@ use super::world::World;
 use crate::support::memory_database::{CommitFate, MemoryDatabase, WAIT_TIMEOUT, Weather, failed};
 use crate::support::service::limits;
 
-/// The longest that the network keeps a command or a commit whose sender has given up.
+/// The longest that the network delays a command or a commit whose sender has given up.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(10);
 
 /// The longest that a database holds a commit back, as one whose disk stalls: longer than sync looks back.
 pub(crate) const STALL_MAX: Duration = Duration::from_secs(45);
 
-/// How long a holds' store may take to answer, as Redis' client has it.
+/// How long the service waits for the holds' store, as the Redis client does.
 const HOLDS_TIMEOUT: Duration = Duration::from_millis(1000);
 
 pub(crate) struct Instance {
@@ -75,7 +74,7 @@ impl Instance {
         });
     }
 
-    /// Its links are cut when it has used them so many times more: in the midst of whatever it does then.
+    /// Cuts the links once they were used `uses` more times, in the midst of whatever the instance does then.
     pub(crate) fn light_fuse(&self, uses: usize) {
         self.link.fuse.store(uses, Ordering::Relaxed);
     }
@@ -89,7 +88,7 @@ impl Instance {
     }
 }
 
-/// An instance's way to the stores.
+/// An instance's links to the stores.
 #[derive(Clone)]
 pub(crate) struct Link {
     pub(crate) world: Arc<World>,
@@ -168,7 +167,7 @@ impl Holds for Link {
                     return unknown();
                 }
                 _ => {
-                    // A script that dies midway has done its first commands.
+                    // A script that dies midway has applied its first commands.
                     self.count("holds unheard");
                     let done = self.world.draw(|rng| rng.usize(0..=commands.len()));
                     effect(&self.world, location, &commands[..done]).await?;
@@ -194,7 +193,7 @@ impl Weather for Link {
         let storm = self.world.storm();
         if storm.ledger_is_away() {
             if !storm.ledger_refuses {
-                // As long as the pool waits for a connection.
+                // The pool waits this long for a connection.
                 sleep(Duration::from_secs(3)).await;
             }
             return Err(failed(Failure::NoConnection, "the simulation"));
@@ -232,7 +231,7 @@ impl Weather for Link {
     }
 
     fn commit(&self) -> CommitFate {
-        // A commit is where it hurts most, so it fails most.
+        // A commit fails more often than other calls, because its loss is the hardest to handle.
         if !(self.world.strikes() || self.world.strikes() || self.world.strikes()) {
             return CommitFate::Done;
         }

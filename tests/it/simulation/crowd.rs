@@ -1,5 +1,5 @@
-//! A crowd whose holds all end at the same moment, more of them than one command reclaims. Whoever comes then must get
-//! all of it.
+//! A crowd whose holds all expire at the same moment. They are more than one command reclaims, and the next order must
+//! get all of their units.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::auditor::Request;
 use super::network::Network;
 use crate::support::holds::lines;
 
-/// What they come for, and nobody else.
+/// Only the crowd reserves this sku.
 pub(crate) const SKU: &str = "crowd";
 
 /// How much of it there is.
 pub(crate) const UNITS: u32 = 450;
 const TTL_MS: u64 = 30_000;
 
-/// Each of the crowd takes one of as many units as there are; then somebody wants most of them.
+/// The crowd holds all units, one each. Once they expire, one order wants most of them.
 pub(crate) async fn come_and_go(network: &Arc<Network>) {
     let world = &network.world;
     let open = |units| {
@@ -29,10 +29,10 @@ pub(crate) async fn come_and_go(network: &Arc<Network>) {
     };
     let crowd: Vec<_> = (0..UNITS).map(|_| open(1)).collect();
     join_all(crowd.iter().map(|(order, request)| network.call(*order, request))).await;
-    // Nobody has had the time to clean up.
+    // No sweep runs in between.
     world.clock.jump(TTL_MS as i64);
     let (order, request) = open(UNITS - 50);
-    // Whether that is right is judged where it is answered: nobody is told "short" while something is free.
+    // The invariants judge the answer: `Short` is wrong while units are free.
     let answer: Result<_, Error> = network.until_definite(order, &request).await;
     world.event("after the crowd", &answer.map(|held| held.state));
 }

@@ -1,9 +1,9 @@
-//! I1 to I8 of the design, over both stores at once: some after every step of the holds' store, all of them when it is
-//! quiet.
+//! The invariants I1 to I8 over both stores: some are checked after every step of the holds' store, and all of them
+//! when the world is quiet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use stockhold::domain::{Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockRow};
+use stockhold::domain::{Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockItem, StockRow};
 use stockhold::holds::embedded::LocationHolds;
 use stockhold::holds::{Command, Reply};
 
@@ -12,7 +12,7 @@ use super::world::World;
 use crate::support::memory_database::Tables;
 
 /// Units of each sku in these reservations.
-fn units<'a>(of: impl Iterator<Item = &'a Reservation>) -> BTreeMap<&'a Sku, i64> {
+pub(crate) fn units<'a>(of: impl Iterator<Item = &'a Reservation>) -> BTreeMap<&'a Sku, i64> {
     let mut units = BTreeMap::new();
     for line in of.flat_map(|reservation| reservation.lines.iter()) {
         *units.entry(&line.sku).or_default() += i64::from(line.quantity);
@@ -55,30 +55,13 @@ impl Place<'_> {
     }
 }
 
-/// After one step of the holds' store, at the very instant of its effect. What was short can only be judged by what
-/// there is before the next step, so only behind the last one of a call.
+/// Checks one step of the holds' store at the instant of its effect. A call applies all its commands at once, so only
+/// the reply to its last command can be compared with the store.
 pub(crate) fn after_step(world: &World, location: &Location, command: &Command, reply: &Reply, is_last: bool) {
     let mut found = look(world, location, |place| {
         let mut found = always(world, place);
-        let records = &place.holds.records;
-        match (command, reply) {
-            (Command::Begin { id, .. } | Command::Extend { id, .. }, Reply::Short(_))
-                if is_last && records.get(id).is_none_or(|record| record.state != State::Expired) =>
-            {
-                found.push("what is held was called short".to_owned());
-            }
-            (_, Reply::Short(shortages)) if is_last => {
-                let now_ms = world.clock.now_ms();
-                let live = units(records.values().filter(|record| counts(record, now_ms)));
-                for short in shortages {
-                    let held = live.get(&short.sku).copied().unwrap_or(0);
-                    let free = place.holds.registers.get(&short.sku).map_or(0, |row| row.available(held));
-                    if free >= short.requested {
-                        found.push(format!("I5: {short:?}, but {free} are free"));
-                    }
-                }
-            }
-            _ => {}
+        if is_last {
+            found.extend(what_was_answered_is_true(place, command, reply, world.clock.now_ms()));
         }
         found
     });
@@ -107,7 +90,36 @@ pub(crate) fn after_step(world: &World, location: &Location, command: &Command, 
     }
 }
 
-/// What is true at any time.
+/// I4 and I5: no hold and no free unit is called short, and stock is told as it is.
+fn what_was_answered_is_true(place: &Place, command: &Command, reply: &Reply, now_ms: u64) -> Vec<String> {
+    let (records, registers) = (&place.holds.records, &place.holds.registers);
+    let live = units(records.values().filter(|record| counts(record, now_ms)));
+    let held = |sku: &Sku| live.get(sku).copied().unwrap_or(0);
+    match (command, reply) {
+        (Command::Begin { id, .. } | Command::Extend { id, .. }, Reply::Short(_))
+            if records.get(id).is_none_or(|record| record.state != State::Expired) =>
+        {
+            vec!["what is held was called short".to_owned()]
+        }
+        (_, Reply::Short(shortages)) => {
+            let free = |sku: &Sku| registers.get(sku).map_or(0, |row| row.available(held(sku)));
+            let wrong = shortages.iter().filter(|short| free(&short.sku) >= short.requested);
+            wrong.map(|short| format!("I5: {short:?}, but {} are free", free(&short.sku))).collect()
+        }
+        (_, Reply::Stock(items)) => {
+            let is_wrong =
+                |item: &&StockItem| registers.get(&item.sku) != Some(&item.row) || item.held != held(&item.sku);
+            let tell = |item: &StockItem| {
+                let (row, held) = (registers.get(&item.sku), held(&item.sku));
+                format!("I4: told {item:?}; the register is {row:?}, held are {held}")
+            };
+            items.iter().filter(is_wrong).map(tell).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The invariants that hold at any time.
 fn always(world: &World, place: &Place) -> Vec<String> {
     let mut found = held_is_the_sum_of_live_holds(place);
     found.extend(registers_are_not_ahead(place));
@@ -116,12 +128,12 @@ fn always(world: &World, place: &Place) -> Vec<String> {
     found
 }
 
-/// Whether a reservation counts: live, and if it is held, in time.
-fn counts(record: &Reservation, now_ms: u64) -> bool {
+/// Whether a reservation counts at this time: it is confirming, or held and not overdue.
+pub(crate) fn counts(record: &Reservation, now_ms: u64) -> bool {
     record.state == State::Confirming || (record.state == State::Held && record.expire_ms > Some(now_ms))
 }
 
-/// I4. Overdue holds that nobody reclaimed yet are still in both.
+/// I4. Overdue holds that are not reclaimed yet are still in both sums.
 fn held_is_the_sum_of_live_holds(place: &Place) -> Vec<String> {
     let live = units(place.holds.records.values().filter(|record| record.state.is_live()));
     let held = place.holds.held.iter().filter(|(_, held)| held.units != 0);
@@ -140,7 +152,7 @@ fn registers_are_not_ahead(place: &Place) -> Vec<String> {
     ahead.map(tell).collect()
 }
 
-/// I1: whatever is below its floor came there by a change of supply.
+/// I1: a row is below its floor only after a change of supply, never after a sale.
 fn nothing_is_sold_below_the_floor(place: &Place) -> Vec<String> {
     let below = place.tables.rows(place.location).filter(|(_, row)| row.on_hand < row.floor);
     let sold = below.filter(|(sku, row)| {
@@ -152,8 +164,8 @@ fn nothing_is_sold_below_the_floor(place: &Place) -> Vec<String> {
     sold.map(|(sku, row)| format!("I1: {sku} was sold below its floor: {row:?}")).collect()
 }
 
-/// Section 1 of the design: a register promises at most what the ledger has, but for confirms whose deduction it has
-/// and whose hold still counts. Not once the holds' store has lost something, or supply fell.
+/// Section 1 of the design: a register promises at most what the ledger has, plus what counts twice because its
+/// deduction is committed and its hold not settled yet. A holds' store that lost data and a fall of supply are excused.
 fn registers_are_never_too_generous(world: &World, place: &Place) -> Vec<String> {
     let (losses, fell) = world.audit(|auditor| (auditor.losses, auditor.fell.clone()));
     if losses > 0 {
@@ -172,7 +184,7 @@ fn registers_are_never_too_generous(world: &World, place: &Place) -> Vec<String>
     generous.collect()
 }
 
-/// All invariants, when no call is under way and recovery, sweep and sync have had their time.
+/// All invariants. No call is under way, and recovery, sweep and sync have had the time to finish.
 pub(crate) fn when_quiet(world: &World) {
     let auditor = world.audit(|auditor| auditor.clone());
     for location in &world.locations {
@@ -192,7 +204,7 @@ pub(crate) fn when_quiet(world: &World) {
     }
 }
 
-/// I2 and I3: what callers were told is what the ledger has, and what it has was asked for.
+/// I2 and I3: the ledger has what callers were told, and callers asked for what it has.
 fn what_was_told_is_settled(auditor: &Auditor, place: &Place) -> Vec<String> {
     let mut found = Vec::new();
     for order in auditor.orders.iter().filter(|order| order.key.0 == *place.location) {
@@ -217,7 +229,7 @@ fn what_was_told_is_settled(auditor: &Auditor, place: &Place) -> Vec<String> {
     found
 }
 
-/// I7: what was supplied less what was sold is what there is, and every deduction has its settlement.
+/// I7: `on_hand` is what was supplied less what was sold, and every deduction belongs to an order.
 fn the_books_balance(auditor: &Auditor, place: &Place) -> Vec<String> {
     let books = place.tables.rows(place.location).map(|(sku, _)| place.tables.book(place.location, sku));
     let unbalanced = books.filter(|book| book.on_hand != book.moved - book.deducted);
@@ -260,13 +272,13 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
             State::Confirmed | State::Cancelled | State::Rejected if Some(record.state) != outcome => {
                 found.push(format!("I7: the ledger has {outcome:?} of {record:?}"));
             }
-            // It was to be taken again, was short, and the store was away when it should have been told so. Unasked
-            // nobody tells it later: nothing is held, and before anybody is told of an expired reservation the ledger
-            // is asked (see `what_the_ledger_rejected_is_not_revived`).
+            // A confirm was to reacquire it and was short, and the store was away when it should have been told so. No
+            // background task tells it later, because nothing is held. Before any caller is told of an expired
+            // reservation, the ledger is asked (see `what_the_ledger_rejected_is_not_revived`).
             State::Expired
                 if outcome == Some(State::Rejected)
                     && auditor.short.contains(&(place.location.clone(), record.id.clone())) => {}
-            // Only a store that forgot can hold what has ended.
+            // Only a store that lost data can hold what has ended.
             State::Held | State::Expired
                 if outcome.is_some() && !order.is_some_and(|order| auditor.may_have_forgotten(order)) =>
             {
@@ -278,8 +290,8 @@ fn nothing_is_left_over(auditor: &Auditor, place: &Place) -> Vec<String> {
     found
 }
 
-/// I7: a cancel that freed its units is settled, and what a confirm began with was deducted, unless it was cancelled,
-/// or the ledger may refuse it; but for what the holds' store lost since.
+/// I7: a cancel that freed its units is settled. A confirm that began is deducted, unless it was cancelled or the
+/// ledger may refuse it. What the holds' store lost since is excused.
 fn what_was_begun_is_done(auditor: &Auditor, place: &Place) -> Vec<String> {
     let mut found = Vec::new();
     let here = |key: &Key| key.0 == *place.location;
@@ -293,8 +305,8 @@ fn what_was_begun_is_done(auditor: &Auditor, place: &Place) -> Vec<String> {
         let is_done = match settlement.map(|settlement| settlement.outcome) {
             Some(Outcome::Confirmed) => settlement.is_some_and(|settlement| settlement.lines == *lines),
             Some(Outcome::Cancelled) => order.is_some_and(|order| order.sent_cancels > 0),
-            // One that reacquires may find nothing left, and another of its kind then find something, before the first
-            // is settled.
+            // A confirm that reacquires may find too little. Before it is settled, another one of the same order may
+            // find enough and begin.
             Some(Outcome::Rejected) => auditor.may_lack(&key.0, lines) || auditor.short.contains(key),
             None => auditor.losses > *losses_before,
         };
@@ -315,34 +327,25 @@ fn what_was_begun_is_done(auditor: &Auditor, place: &Place) -> Vec<String> {
     found
 }
 
-/// What is held in every location.
+/// What is held in every location, overdue holds not counted.
 pub(crate) fn held_everywhere(world: &World) -> BTreeMap<(Location, Sku), i64> {
     let of = |location: &Location| {
-        let held = held(world, location);
-        held.into_iter().map(|(sku, units)| ((location.clone(), sku), units)).collect::<Vec<_>>()
+        let live = live(world, location);
+        let held = units(live.iter()).into_iter();
+        held.map(|(sku, units)| ((location.clone(), sku.clone()), units)).collect::<Vec<_>>()
     };
     world.locations.iter().flat_map(of).collect()
 }
 
-/// What is held of each sku, overdue holds not counted.
-pub(crate) fn held(world: &World, location: &Location) -> BTreeMap<Sku, i64> {
+/// The reservations that count now.
+pub(crate) fn live(world: &World, location: &Location) -> Vec<Reservation> {
     let now_ms = world.clock.now_ms();
     look(world, location, |place| {
-        let live = units(place.holds.records.values().filter(|record| counts(record, now_ms)));
-        live.into_iter().map(|(sku, units)| (sku.clone(), units)).collect()
+        place.holds.records.values().filter(|record| counts(record, now_ms)).cloned().collect()
     })
 }
 
-/// The reservations that count.
-pub(crate) fn live(world: &World, location: &Location) -> BTreeSet<ReservationId> {
-    let now_ms = world.clock.now_ms();
-    look(world, location, |place| {
-        let live = place.holds.records.values().filter(|record| counts(record, now_ms));
-        live.map(|record| record.id.clone()).collect()
-    })
-}
-
-/// When the time of every hold is over as well, nothing is held and nobody is live.
+/// Once every hold has expired too, nothing is held and no reservation is live.
 pub(crate) fn when_over(world: &World) {
     for location in &world.locations {
         look(world, location, |place| {

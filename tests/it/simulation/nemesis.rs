@@ -1,4 +1,4 @@
-//! What goes wrong on the large scale, one thing after the other, some at the same time.
+//! Faults of whole processes and stores: one after the other, and some at the same time.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::network::Network;
 
-/// Rages until the time is over; then everything is well again.
+/// Causes faults until the chaos is over, then ends them all.
 pub(crate) async fn rage(network: &Arc<Network>) {
     let world = &network.world;
     let until = Instant::now() + world.profile.chaos;
@@ -83,6 +83,6 @@ pub(crate) async fn rage(network: &Arc<Network>) {
         let now = Instant::now();
         (storm.holds_away_until, storm.holds_full_until, storm.failing_permille) = (now, now, 0);
     });
-    // What is still away comes back by itself.
+    // A ledger that is away for long comes back later.
     sleep_until(world.storm().ledger_away_until).await;
 }

@@ -1,4 +1,4 @@
-//! The way between callers and instances: it delays, repeats, reorders and loses; and callers who lose patience.
+//! The network between callers and instances. It delays, repeats, reorders and loses messages; callers lose patience.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +14,17 @@ use super::cluster::Instance;
 use super::invariants;
 use super::world::World;
 
-/// After so long without a definite answer a caller hangs: far longer than all faults last.
+/// A caller hangs if it has no definite answer by then. All faults together last far less.
 const DEFINITE_MAX: Duration = Duration::from_secs(900);
 
-/// A call that takes longer hangs: each of its steps ends within seconds.
+/// A call that takes longer hangs, because each of its steps ends within seconds.
 const CALL_MAX: Duration = Duration::from_secs(120);
 
 /// The instances that callers know.
 pub(crate) struct Network {
     pub(crate) world: Arc<World>,
     instances: Mutex<Vec<Arc<Instance>>>,
-    /// No two incarnations of an instance are the same client to the stores.
+    /// A restarted instance is a new client to the stores.
     next_client: AtomicUsize,
 }
 
@@ -45,14 +45,15 @@ impl Network {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)[place] = instance;
     }
 
-    /// Any instance, dead or alive, as a load balancer that does not know yet.
+    /// Any instance, dead or alive, as chosen by a load balancer that has not noticed yet.
     pub(crate) fn any(&self) -> Arc<Instance> {
         let instances = self.instances();
         let place = self.world.draw(|rng| rng.usize(0..instances.len()));
         Arc::clone(&instances[place])
     }
 
-    /// One try. `None`: the caller learnt nothing. The request may arrive twice, at two instances, at any time.
+    /// Sends a request once. The request may arrive twice, at two instances, at any time. `None`: the caller has no
+    /// answer.
     pub(crate) async fn call(self: &Arc<Self>, order: usize, request: &Request) -> Option<Result<Reservation, Error>> {
         if self.world.one_in(12) {
             self.world.event("duplicated", &order);
@@ -64,7 +65,7 @@ impl Network {
         }
         let patience = if self.world.one_in(10) { self.world.ms(1..=300) } else { self.world.ms(3_000..=20_000) };
         let (network, request) = (Arc::clone(self), request.clone());
-        // The call runs to its end, whether its caller waits for it or not.
+        // The call runs to its end even if its caller stops waiting.
         let answer = tokio::spawn(async move { network.deliver(order, request).await });
         match timeout(patience, answer).await {
             Ok(Ok(answer)) => answer,
@@ -79,8 +80,8 @@ impl Network {
         }
     }
 
-    /// Repeats a request until somebody says what became of it, or, seldom, gives up. What was begun must come to its
-    /// end all the same.
+    /// Repeats a request until an answer says what became of it. Some callers give up before; what they began must come
+    /// to its end all the same.
     pub(crate) async fn until_definite(
         self: &Arc<Self>,
         order: usize,
@@ -106,7 +107,7 @@ impl Network {
         }
     }
 
-    /// I8: whatever was accepted may be asked again, in any order, and changes nothing.
+    /// I8: accepted requests are repeated in any order, and change nothing.
     pub(crate) async fn repeat_all_that_was_accepted(&self) {
         let world = &self.world;
         let mut accepted: Vec<_> = world.audit(|auditor| {
@@ -117,7 +118,7 @@ impl Network {
         });
         world.draw(|rng| rng.shuffle(&mut accepted));
         let (tables, held) = (world.server.tables(), invariants::held_everywhere(world));
-        // Some at a time, so that they share transactions.
+        // Several at a time, so that they share transactions.
         for some in accepted.chunks(4) {
             join_all(some.iter().map(async |(order, request)| {
                 let before = sent(world, *order, request);
@@ -132,8 +133,8 @@ impl Network {
         if world.server.tables() != tables {
             world.violated("I8: repeating what was accepted changed the ledger".into());
         }
-        // A repeated reserve may hold once more what the store forgot, and an extend what expired before its clock went
-        // back.
+        // A repeated reserve may hold again what the store forgot. A repeated extend may hold again what expired before
+        // the store's clock went back. Otherwise holds can only lapse between the two looks.
         let forgot = world.audit(|auditor| auditor.has_forgotten()) || world.profile.clocks_jump;
         let now_held = invariants::held_everywhere(world);
         if !forgot && now_held.iter().any(|(sku, units)| held.get(sku).is_none_or(|before| before < units)) {

@@ -1,6 +1,5 @@
-//! People who look, and who reconcile, at any time.
+//! Operators, who read and reconcile at any time.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use stockhold::domain::Location;
 use stockhold::service::Error;
 use tokio::time::{Instant, sleep};
 
-use super::invariants;
 use super::network::Network;
+use super::quiet::Asked;
 use super::world::World;
 
 pub(crate) async fn look_around(network: &Arc<Network>) {
@@ -41,7 +40,7 @@ async fn look(world: &World, instance: &super::cluster::Instance) {
     }
 }
 
-/// When all is quiet: what people are told is what there is.
+/// When it is quiet, operators are told what there is.
 pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
     for location in &network.world.locations {
         sees_what_there_is_in(network, location).await;
@@ -51,39 +50,34 @@ pub(crate) async fn sees_what_there_is(network: &Arc<Network>) {
 async fn sees_what_there_is_in(network: &Arc<Network>, location: &Location) {
     let (world, instance) = (&network.world, network.any());
     let service = &instance.service;
-    let held = invariants::held(world, location);
+    let judge = |judgement: Result<(), String>| judgement.unwrap_or_else(|wrong| world.violated(wrong));
+
+    let asked = Asked::now(world, location);
     match service.get_stock(location, world.skus.clone()).await {
-        Ok(items) => {
-            for item in items {
-                let row = world.server.look(|tables| tables.stock.get(&(location.clone(), item.sku.clone())).copied());
-                if Some(item.row) != row || item.held != held.get(&item.sku).copied().unwrap_or(0) {
-                    world.violated(format!("stock is told as {item:?}; the row is {row:?}, held are {held:?}"));
-                }
-            }
-        }
+        Ok(items) => judge(asked.told_stock(&world.skus, &items)),
         Err(error) => world.violated(format!("stock is answered with {error:?} although all is well")),
     }
-    let (mut listed, mut after) = (BTreeSet::new(), None);
+
+    let asked = Asked::now(world, location);
+    let (mut listed, mut after) = (Vec::new(), None);
     loop {
+        let asked_page = Asked::now(world, location);
         match service.list_reservations(location, None, 7, after).await {
             Ok((page, next)) => {
-                listed.extend(page.into_iter().map(|reservation| reservation.id));
+                judge(asked_page.told_page(&page));
+                listed.extend(page);
                 after = next;
             }
             Err(error) => return world.violated(format!("a list is answered with {error:?} although all is well")),
         }
         if after.is_none() {
-            break;
+            return judge(asked.told_list(&listed));
         }
-    }
-    let live = invariants::live(world, location);
-    if listed != live {
-        world.violated(format!("listed are {listed:?}, live are {live:?}"));
     }
 }
 
-/// When all is quiet: reconcile finds nothing where nothing was lost; and where something was, nothing that it cannot
-/// repair.
+/// When it is quiet, reconcile finds nothing unless the holds' store lost data. Then it repairs everything that it
+/// finds.
 pub(crate) async fn reconcile(network: &Arc<Network>) {
     let world = &network.world;
     for location in &world.locations {

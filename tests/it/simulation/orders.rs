@@ -1,5 +1,5 @@
-//! What callers do: each order follows a plan that is drawn when it begins, and every one of them ends with a definite
-//! word, so that in the end the ledger must have exactly what callers were told.
+//! What callers do. Each order follows a plan that is drawn when it begins. Its requests are repeated until the answer
+//! is definite, so in the end the ledger must have exactly what callers were told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ const PLANS: [Plan; 14] = [
 pub(crate) async fn run(network: Arc<Network>) {
     let world = &network.world;
     let plan = match world.draw(|rng| PLANS[rng.usize(0..PLANS.len())]) {
-        // What is forgotten may be used again.
+        // A forgotten id may be reused.
         Plan::ReuseTheId if world.profile.forgets || world.profile.loses_holds => Plan::Buy,
         plan => plan,
     };
@@ -98,7 +98,7 @@ impl Caller {
             return;
         }
         let Ok(held) = self.reserve().await else {
-            // A refused order is sometimes abandoned for good, as the contract advises.
+            // Some callers cancel a refused order, as the contract advises.
             if self.network.world.one_in(3) {
                 let _ = self.cancel().await;
             }
@@ -193,7 +193,7 @@ impl Caller {
         self.ask(Request::Cancel).await
     }
 
-    /// To some time after the one it was given.
+    /// Asks for an expire time later than the current one.
     async fn extend(&self, held: &Reservation, late: LatePolicy) -> Result<Reservation, Error> {
         let world = &self.network.world;
         let from_ms = held.expire_ms.unwrap_or(0).max(world.clock.now_ms());

@@ -1,5 +1,5 @@
-//! Supply: what there is at first, and how it changes meanwhile. Every change is repeated until it is known to be made,
-//! but for those whose maker gives up: nobody but the sync then tells the holds' store of them.
+//! Supply: what there is at first, and how it changes. A change is repeated until it is known to be made, or until its
+//! supplier gives up. In that case only the sync task can tell the holds' store.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::network::Network;
 use super::world::World;
 use crate::support::holds::sku;
 
-/// What was changed.
+/// All changes of supply.
 pub(crate) struct Supply {
     changes: Vec<Change>,
-    /// Skus that were counted anew: what that moved depends on what was sold by then.
+    /// Skus whose `on_hand` was set. What a count moves depends on what was sold before.
     counted: BTreeSet<(Location, Sku)>,
     /// How much of each sku there was at first.
     at_first: i64,
@@ -28,7 +28,7 @@ struct Change {
     request_id: RequestId,
     sku: Sku,
     delta: i64,
-    /// Else whoever made it gave up, and only the ledger knows.
+    /// False if the supplier gave up; then only the ledger knows whether it was made.
     is_made: bool,
 }
 
@@ -54,7 +54,7 @@ impl Supply {
         Self { changes: Vec::new(), counted: BTreeSet::new(), at_first, last_id: 0 }
     }
 
-    /// Goods arrive, some are lost, floors rise, a sku is retired: until the chaos is over.
+    /// Until the chaos is over, goods arrive and are lost, floors rise, and skus are retired.
     pub(crate) async fn change(&mut self, network: &Arc<Network>) {
         let world = &network.world;
         for _ in 0..world.profile.chaos.as_secs() / 5 {
@@ -92,8 +92,8 @@ impl Supply {
         RequestId::parse(&format!("change-{}", self.last_id)).expect("an id")
     }
 
-    /// What the ledger has must be what was supplied less what was sold. Skus that were counted anew are left to the
-    /// books.
+    /// The ledger must have what was supplied less what was sold. For skus that were counted, the balance of the books
+    /// is checked instead.
     pub(crate) fn audit(&self, world: &World) {
         let all = world.locations.iter().flat_map(|location| world.skus.iter().map(move |sku| (location, sku)));
         for (location, sku) in all {
@@ -129,7 +129,7 @@ async fn set(
 }
 
 impl Network {
-    /// Repeats a change of supply until it is made; false if whoever makes it gives up before.
+    /// Repeats a change of supply until it is made. Answers false if the supplier gives up before.
     async fn until_made(&self, may_give_up: bool, change: impl AsyncFn(&Service) -> Result<(), Error>) -> bool {
         let mut is_made = false;
         loop {
@@ -144,7 +144,7 @@ impl Network {
                     Some(Ok(())) => {
                         self.world.event("supply changed", &());
                         is_made = true;
-                        // A repeat must change nothing: the audit at the end sees it.
+                        // A repeat must change nothing; the audit would see it.
                         if !self.world.one_in(5) {
                             return true;
                         }

@@ -1,6 +1,6 @@
-//! One simulated world: its stores, its clocks, its chance, and what went wrong in it.
+//! One simulated world: its stores, its clocks, its random numbers, and what went wrong.
 //!
-//! All that is random comes from the seed, and all runs on one thread under paused time, so that a seed is one
+//! All random numbers come from the seed, and everything runs on one thread under paused time. So a seed is one
 //! schedule.
 
 use std::collections::BTreeMap;
@@ -19,30 +19,30 @@ use super::auditor::Auditor;
 use crate::support::holds::{START_MS, location, sku};
 use crate::support::memory_database::Server;
 
-/// What kind of world it is. Each switch permits some faults, and with them excuses what they excuse.
+/// The kind of world. Each switch permits some faults, and the auditor excuses what these faults excuse.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
     /// The holds' store is emptied and rewound.
     pub(crate) loses_holds: bool,
-    /// Its clock, and that of the database, jump.
+    /// The clocks of the holds' store and of the database jump.
     pub(crate) clocks_jump: bool,
-    /// Supply is written off, floors are raised, a sku is retired, while orders hold what goes.
+    /// Supply is written off, floors are raised and skus are retired, while orders hold the units.
     pub(crate) supply_falls: bool,
     /// Ended reservations are forgotten after seconds.
     pub(crate) forgets: bool,
-    /// There is less than the orders want.
+    /// There are fewer units than the orders want.
     pub(crate) is_scarce: bool,
-    /// Reconcile runs while it goes wild; else everything must heal without it.
+    /// Reconcile runs and repairs during the chaos. Without it everything must heal all the same.
     pub(crate) repairs: bool,
-    /// Hundreds of holds expire at the same moment.
+    /// Hundreds of holds expire at the same moment (see `crowd`).
     pub(crate) has_crowd: bool,
     pub(crate) instances: usize,
-    /// How often it goes wild, and is quiet again.
+    /// How often chaos and quiet follow each other.
     pub(crate) rounds: usize,
     pub(crate) orders_a_round: usize,
-    /// How long it goes wild each time.
+    /// How long each chaos lasts.
     pub(crate) chaos: Duration,
-    /// Of a thousand calls of a store, so many fail.
+    /// How many of a thousand calls of a store fail.
     pub(crate) failing_permille: u32,
 }
 
@@ -66,15 +66,32 @@ impl Profile {
             failing_permille: [0, 5, 20, 80][rng.usize(0..4)],
         }
     }
+
+    fn calm() -> Self {
+        Self {
+            loses_holds: false,
+            clocks_jump: false,
+            supply_falls: false,
+            forgets: false,
+            is_scarce: false,
+            repairs: false,
+            has_crowd: false,
+            instances: 1,
+            rounds: 0,
+            orders_a_round: 0,
+            chaos: Duration::ZERO,
+            failing_permille: 0,
+        }
+    }
 }
 
-/// The weather of the stores, as the nemesis makes it.
+/// What is wrong with the stores now. The nemesis changes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Storm {
     pub(crate) holds_away_until: Instant,
     pub(crate) holds_full_until: Instant,
     pub(crate) ledger_away_until: Instant,
-    /// Who connects to a ledger that is away is told so at once, or waits in vain.
+    /// A ledger that is away refuses connections at once. Otherwise connecting times out.
     pub(crate) ledger_refuses: bool,
     pub(crate) failing_permille: u32,
 }
@@ -115,13 +132,13 @@ pub(crate) struct World {
 pub(crate) struct Record {
     pub(crate) counts: BTreeMap<&'static str, u64>,
     pub(crate) violations: Vec<String>,
-    /// A digest of all events: the same seed has the same one.
+    /// A digest of all events. The same seed has the same digest.
     pub(crate) digest: u64,
     /// Print each event.
     pub(crate) is_shown: bool,
 }
 
-/// The clock of the holds' store. It knows the latest time it ever told: nobody may be told "expired" before that.
+/// The clock of the holds' store. It remembers the latest time it ever told, since what expired then stays expired.
 pub(crate) struct HoldsClock {
     begun: Instant,
     skew_ms: AtomicI64,
@@ -148,10 +165,19 @@ impl HoldsClock {
 
 impl World {
     pub(crate) fn new(seed: u64, is_shown: bool) -> Arc<Self> {
-        // The jitter of the ledger's repeats comes from the generator of this thread.
-        fastrand::seed(seed);
         let mut rng = Rng::with_seed(!seed);
         let profile = Profile::draw(&mut rng);
+        Self::with(seed, profile, rng, is_shown)
+    }
+
+    /// A world in which nothing fails: for tests of the auditor itself.
+    pub(crate) fn calm() -> Arc<Self> {
+        Self::with(0, Profile::calm(), Rng::with_seed(0), false)
+    }
+
+    fn with(seed: u64, profile: Profile, rng: Rng, is_shown: bool) -> Arc<Self> {
+        // The ledger draws the jitter of its repeats from this thread's generator.
+        fastrand::seed(seed);
         let begun = Instant::now();
         let clock = Arc::new(HoldsClock { begun, skew_ms: AtomicI64::new(0), latest_ms: AtomicU64::new(0) });
         let retention = Duration::from_secs(if profile.forgets { 20 } else { 7200 });
@@ -206,13 +232,13 @@ impl World {
         Duration::from_millis(self.draw(|rng| rng.u64(range)))
     }
 
-    /// True as often as calls of a store fail now.
+    /// Draws whether a call of a store fails now.
     pub(crate) fn strikes(&self) -> bool {
         let permille = self.storm().failing_permille;
         permille > 0 && self.draw(|rng| rng.u32(0..1000) < permille)
     }
 
-    /// Mostly nothing, sometimes the turn of others, seldom some time.
+    /// Mostly does nothing, sometimes lets other tasks run, seldom sleeps.
     pub(crate) async fn pass_some_time(&self) {
         match self.draw(|rng| rng.u32(0..40)) {
             0..20 => {}
@@ -251,7 +277,7 @@ impl World {
 
     // --- record -----------------------------------------------------------------------------------------------------
 
-    /// Notes that something happened. `what` names its kind.
+    /// Records an event. `what` names its kind.
     pub(crate) fn event(&self, what: &'static str, details: &dyn Debug) {
         let mut record = lock(&self.record);
         *record.counts.entry(what).or_default() += 1;

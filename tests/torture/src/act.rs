@@ -1,7 +1,7 @@
-//! A fault while it acts, and what must go on meanwhile (design, section 8). Probes ask each instance for what the
-//! fault leaves, and for what it takes: an answer that should not be there says that the fault did no harm.
+//! Probes: while a fault acts, they ask each instance for what must still work and for what cannot work (design,
+//! section 8). If what cannot work succeeds, the fault did no harm, and that is a violation too.
 //!
-//! Probes begin once the fault has struck and end before it is undone, so that every answer is about the fault.
+//! Probes begin once the fault has struck and end before it is undone, so every answer is about the fault.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
@@ -20,30 +20,30 @@ use crate::run::{BUSY, PROBED, Run, count, locked};
 /// Between two probes of an instance.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
-/// What must go on is done by then, perhaps after a repeat: the machine is busy.
+/// What must still work succeeds within this time, repeats included. It is generous because the machine is busy.
 const DONE_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries of what must go on.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An instance says by then that Redis is away: it waits a second for one that is silent. Less than it lets anybody
-/// wait is fast.
+/// An instance answers within this time that Redis is away. It waits a second for a silent Redis, and its callers wait
+/// longer than this before they give up.
 const UNAVAILABLE_MAX: Duration = Duration::from_secs(3);
 
 /// What an instance must do while a fault acts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Promise {
-    /// Nothing that could be asked for at every moment.
+    /// There is nothing that must work at every moment.
     Nothing,
-    /// Reserve and Confirm are done, each within a bound.
+    /// Reserve and Confirm succeed, each within a bound.
     Everything { within: Duration },
-    /// Redis was emptied: Reserve is done, since registers fill on demand.
+    /// Redis was emptied: Reserve succeeds, because registers refill on demand.
     Refills,
-    /// MySQL is away: Reserve, Extend and Get are done, and Confirm is not.
+    /// MySQL is away: Reserve, Extend and Get succeed, and Confirm does not.
     Holds,
-    /// Redis is away: the answer is `UNAVAILABLE`, and fast.
+    /// Redis is away: the answer is `UNAVAILABLE`, and comes fast.
     Unavailable,
-    /// It is dead, so there is no answer.
+    /// The instance is dead, so there is no answer.
     Dead,
 }
 
@@ -52,13 +52,13 @@ impl Promise {
     pub(crate) const EVERYTHING: Self = Self::Everything { within: DONE_MAX };
 }
 
-/// A fault that acts.
+/// A fault while it acts.
 pub(crate) struct Act {
     run: Arc<Run>,
     lasting: Duration,
     /// One for each instance.
     promises: [Promise; 2],
-    /// What was asked for, which must have an end when all is well again.
+    /// The orders of the probes. They must all come to an end once the fault is over.
     tried: Mutex<Vec<Arc<Errand>>>,
 }
 
@@ -71,14 +71,14 @@ impl Act {
         self.lasting
     }
 
-    /// Lets the fault act for as long as it shall, and probes both instances. It may last a little longer, until the
-    /// last probe is answered.
+    /// Lets the fault act for its time and probes both instances. It may act a little longer, until the last probe is
+    /// answered.
     pub(crate) async fn pass(&self) {
         let [first, second] = [0, 1].map(|instance| Box::pin(self.probe(instance)));
         join(tokio::time::sleep(self.lasting), join(first, second)).await;
     }
 
-    /// The id of an order that Redis has just promised to remember.
+    /// Reserves an order and answers its id, so that Redis can be seen to forget it.
     pub(crate) async fn witness(&self, redis: &Redis) -> Result<String, String> {
         let errand = self.errand(0, PROBED);
         self.is_done(0, &errand, Ask::Reserve, DONE_MAX).await;
@@ -86,12 +86,12 @@ impl Act {
         if remembers(redis, &id).await { Ok(id) } else { Err(format!("Redis had no {id} before")) }
     }
 
-    /// The error says that Redis still has what it should have forgotten.
+    /// Fails if Redis still has what it should have forgotten.
     pub(crate) async fn has_forgotten(&self, redis: &Redis, witness: &str) -> Result<(), String> {
         if remembers(redis, witness).await { Err(format!("Redis still has {witness}")) } else { Ok(()) }
     }
 
-    /// Ends everything that was asked for.
+    /// Ends all orders of the probes.
     pub(crate) async fn finish(&self) {
         let tried = std::mem::take(&mut *locked(&self.tried));
         join_all(tried.iter().map(|errand| errand.finish())).await;
@@ -118,7 +118,7 @@ impl Act {
         };
         let confirm = async {
             if matches!(self.promises[instance], Promise::Holds) {
-                // Who waits longer than the fault lasts has not got what should not be there.
+                // A Confirm that waits longer than the fault lasts has not succeeded without MySQL.
                 let _ = timeout(left(), self.not_confirmed(instance)).await;
             }
         };
@@ -173,7 +173,7 @@ impl Act {
         }
     }
 
-    /// Asks until it is done; a violation if it is refused or takes too long.
+    /// Repeats a call until it succeeds. A refusal, or taking too long, is a violation.
     async fn is_done(&self, instance: usize, errand: &Errand, ask: Ask, within: Duration) -> bool {
         let begin = Instant::now();
         loop {

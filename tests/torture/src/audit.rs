@@ -1,5 +1,5 @@
-//! The audit of a run, once its callers are done: waits until all is quiet, then compares what was told with what the
-//! stores have, past the service.
+//! The audit of a run. Once its callers are done, it waits until all is quiet, then compares what callers were told
+//! with what the stores have. It reads the stores past the service.
 
 mod books;
 mod quiet;
@@ -17,10 +17,10 @@ use crate::world::World;
 
 pub(crate) use books::{audit_books, stock_up};
 
-/// Both stores are well by then. A call may fail where the machine has so much to do that Redis is late.
+/// Both stores work by then. A call may still fail when the machine is so busy that Redis answers late.
 const RECONCILE_MAX: Duration = Duration::from_secs(15);
 
-/// Nobody bounds it but its caller: it takes as long as there is stock to compare.
+/// Reconcile has no deadline of its own: it takes as long as there is stock to compare.
 const RECONCILE_CALL_MAX: Duration = Duration::from_secs(60);
 
 /// Audits everything.
@@ -32,14 +32,14 @@ pub(crate) async fn audit(world: &World, run: &Run) {
     quiet::wait(world, run).await;
 }
 
-/// Compares every location while callers go on, right after a fault, and repairs nothing: it must heal by itself.
-/// Answers how many differences were found. A register may be behind until it is pushed, and only a Redis that forgot
-/// can hold what the ledger has settled.
+/// Compares every location right after a fault, while callers go on. It repairs nothing, because the service must heal
+/// by itself. Answers how many differences were found that the fault permits: a register may be behind until it is
+/// pushed, and only a Redis that lost data can hold what the ledger has settled.
 pub(crate) async fn reconcile_under_traffic(run: &Run) -> u64 {
     reconcile(run, true, |kind| kind == Kind::Register || (kind == Kind::Settled && run.redis_forgets)).await
 }
 
-/// Answers how many permitted differences were found; others are violations.
+/// Answers how many permitted differences were found. Any other difference is a violation.
 async fn reconcile(run: &Run, validate_only: bool, permitted: impl Fn(Kind) -> bool) -> u64 {
     let mut found = 0;
     for (location, clients) in LOCATIONS.into_iter().zip(run.clients.iter().cycle()) {

@@ -1,4 +1,4 @@
-//! Callers: they carry out plans, and repeat themselves under the same id until they have a definite answer.
+//! Callers carry out plans. They repeat a request under the same id until they have a definite answer.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -13,22 +13,22 @@ use crate::order::{Ask, Heard, Order, now_ms};
 use crate::plan::{Course, Plan, rng};
 use crate::run::{BUSY, Receipt, Run, SUPPLIES, SharedOrder, count, locked};
 
-/// By then every fault is over and healed: who still does not know has a promise broken.
+/// By then every fault is over and healed. A caller without a definite answer is a violation.
 const DEFINITE_MAX: Duration = Duration::from_secs(90);
 
-/// Between two tries; it grows with the first few of them.
+/// The pause between two tries. It grows with the first few of them.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How much later Extend lets an order expire.
+/// How much later than told an Extend asks an order to expire.
 const EXTENSION_MS: u64 = 2_000;
 
-/// Between two receipts of one keeper.
+/// The pause between two receipts of one keeper.
 const RECEIPT_EVERY: Duration = Duration::from_millis(60);
 
-/// The random numbers of keepers are not those of callers.
+/// Keepers draw from another generator than callers.
 const KEEPER: u64 = 1 << 32;
 
-/// One order after the other, until the run is over.
+/// Runs one order after the other until the run is over.
 pub(crate) async fn orders(run: Arc<Run>, caller: usize) {
     let mut rng = rng(run.seed, run.number, caller as u64);
     let mut number = 0;
@@ -40,7 +40,7 @@ pub(crate) async fn orders(run: Arc<Run>, caller: usize) {
     }
 }
 
-/// One receipt after the other, until the run is over.
+/// Sends one receipt after the other until the run is over.
 pub(crate) async fn receipts(run: Arc<Run>, keeper: usize) {
     let mut rng = rng(run.seed, run.number, KEEPER + keeper as u64);
     let supplies: Vec<_> = SUPPLIES.iter().filter(|supply| supply.receipt > 0).collect();
@@ -64,7 +64,8 @@ pub(crate) async fn receipts(run: Arc<Run>, keeper: usize) {
     }
 }
 
-/// Asks until the receipt is known to be in the books. False, and a violation, if that takes too long or is refused.
+/// Repeats a receipt until it is known to be in the books. Taking too long or a refusal is a violation, and answers
+/// false.
 pub(crate) async fn receive(run: &Run, receipt: &Receipt, first: usize) -> bool {
     let begin = Instant::now();
     for tries in 0.. {
@@ -89,14 +90,14 @@ pub(crate) async fn receive(run: &Run, receipt: &Receipt, first: usize) -> bool 
     false
 }
 
-/// A connection to one of the instances, in turn; callers are spread over its connections.
+/// A connection to one instance. Callers take turns with the instances and spread over the connections.
 fn connection(run: &Run, instance: usize, caller: usize) -> Client {
     let clients = &run.clients[instance % run.clients.len()];
     clients[caller % clients.len()].clone()
 }
 
 async fn pause(tries: usize, caller: usize) {
-    // Not all at the same time.
+    // Callers must not begin at the same moment.
     let offset = Duration::from_millis(caller as u64 % 16);
     tokio::time::sleep(PAUSE * (1 + tries.min(4) as u32) + offset).await;
 }
@@ -116,7 +117,7 @@ async fn counted<T>(run: &Run, future: impl Future<Output = Result<Response<T>, 
     answer
 }
 
-/// One order on its way.
+/// An order and what its callers want of it.
 pub(crate) struct Errand {
     run: Arc<Run>,
     caller: usize,
@@ -137,7 +138,7 @@ impl Errand {
     async fn carry_out(&self) {
         let reserved = self.definite(Ask::Reserve).await;
         let Some(Heard::Done(_)) = reserved else {
-            // It may be held nevertheless, by a try whose answer was lost.
+            // An earlier try whose answer was lost may hold it all the same.
             if self.plan.tidy {
                 self.definite(Ask::Cancel).await;
             }
@@ -168,7 +169,7 @@ impl Errand {
         self.finish().await;
     }
 
-    /// Cancels what has no end yet: a refusal that is not final says nothing of what may still be under way.
+    /// Cancels an order that has no end yet. After a refusal that is not final, an earlier try may still take effect.
     pub(crate) async fn finish(&self) {
         if locked(&self.order).told().end.is_none() {
             self.definite(Ask::Cancel).await;
@@ -179,13 +180,13 @@ impl Errand {
         locked(&self.order).id.clone()
     }
 
-    /// Asks to let it expire later than was told.
+    /// An Extend to a later time than was told.
     pub(crate) fn extension(&self, reacquire: bool) -> Ask {
         let told_ms = locked(&self.order).told().expire_ms;
         Ask::Extend { until_ms: told_ms.unwrap_or_else(now_ms) + EXTENSION_MS, reacquire }
     }
 
-    /// Tries both once, at one instance; answers whether they were done.
+    /// Sends both calls once to one instance, and answers whether they succeeded.
     pub(crate) async fn reserve_and_confirm(&self) -> bool {
         for ask in [Ask::Reserve, Ask::Confirm { reacquire: false }] {
             if !matches!(self.once(self.plan.instance, ask).await, Ok(Heard::Done(_))) {
@@ -195,18 +196,18 @@ impl Errand {
         true
     }
 
-    /// Waits until the hold has run out.
+    /// Waits until the hold has expired.
     async fn expired(&self) {
         let told_ms = locked(&self.order).told().expire_ms;
         let left_ms = told_ms.unwrap_or_default().saturating_sub(now_ms());
         tokio::time::sleep(Duration::from_millis(left_ms + 1)).await;
     }
 
-    /// Asks until there is a definite answer; then perhaps once more, elsewhere. `None`, and a violation, if that takes
-    /// too long.
+    /// Repeats a call until there is a definite answer, then perhaps once more at the other instance. Taking too long
+    /// is a violation, and answers `None`.
     async fn definite(&self, ask: Ask) -> Option<Heard> {
         if let Some(after) = self.plan.gives_up_after {
-            // The caller hangs up; what was begun runs on.
+            // The caller hangs up. What it began runs on.
             if tokio::time::timeout(after, self.once(self.plan.instance, ask)).await.is_err() {
                 count(&self.run.counts.unknown);
             }
@@ -226,13 +227,13 @@ impl Errand {
             tries += 1;
         };
         if self.plan.duplicates && matches!(heard, Heard::Done(_)) {
-            // The auditor hears it too; there is nobody else who wants to know.
+            // The answer matters only to the auditor, which has judged it.
             let _ = self.once(self.plan.instance + 1, ask).await;
         }
         Some(heard)
     }
 
-    /// Asks once, and has the answer audited.
+    /// Sends a call once and has the answer audited.
     pub(crate) async fn once(&self, instance: usize, ask: Ask) -> Result<Heard, Unknown> {
         ask_once(&self.run, &self.order, connection(&self.run, instance, self.caller), ask).await
     }
@@ -244,7 +245,7 @@ impl fmt::Display for Errand {
     }
 }
 
-/// Asks once, and has the answer audited; the error says why there is no definite one.
+/// Sends a call once and has the answer audited. The error says why there is no definite answer.
 pub(crate) async fn ask_once(run: &Run, order: &SharedOrder, client: Client, ask: Ask) -> Result<Heard, Unknown> {
     let (before, request) = {
         let mut order = locked(order);
@@ -262,7 +263,7 @@ pub(crate) async fn ask_once(run: &Run, order: &SharedOrder, client: Client, ask
     }
 }
 
-/// The call, not made yet.
+/// Prepares the call.
 fn send(
     mut client: Client,
     order: &Order,
@@ -270,7 +271,7 @@ fn send(
 ) -> impl Future<Output = Result<Response<v1::Reservation>, Status>> + use<> {
     let (location, reservation_id) = (order.location.clone(), order.id.clone());
     let (lines, part) = (to_lines(&order.lines), to_lines(&order.part));
-    // Empty says "all", which must come to the same.
+    // No lines means all lines, which must come to the same.
     let part = if lines == part { Vec::new() } else { part };
     let ttl = Some(prost_types::Duration {
         seconds: (order.ttl_ms / 1000) as i64,

@@ -1,4 +1,4 @@
-//! Calls to one instance, and what their answers come to.
+//! Calls to one instance, and the kinds of their answers.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tonic_types::StatusExt;
 
 use crate::instance::DEADLINE_MAX;
 
-/// A connection that does not come about by then is given up, and the call with it.
+/// A connection attempt that takes longer fails, and the call with it.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// A call that takes longer hangs: the instance answers within its deadline, and the machine may be busy.
+/// A call that takes longer hangs. It is longer than the instance's deadline, because the machine may be busy.
 pub(crate) const CALL_MAX: Duration = DEADLINE_MAX.saturating_add(Duration::from_secs(3));
 
-/// One instance, seen by callers that share a connection.
+/// One instance, over a connection that several callers share.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) reservations: ReservationServiceClient<Channel>,
@@ -26,7 +26,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects at the first call, and again whenever the connection is lost.
+    /// Connects at the first call, and again after the connection is lost.
     pub(crate) fn new(port: u16) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).expect("an address");
         let channel = endpoint.connect_timeout(CONNECT_MAX).connect_lazy();
@@ -41,16 +41,16 @@ pub(crate) enum Answer<T> {
     Ok(T),
     /// The service said no, for this reason.
     Refused(Refused),
-    /// The caller does not know: he shall repeat.
+    /// The outcome is unknown: the caller repeats the call.
     Unknown(Unknown),
 }
 
-/// Why a caller does not know.
+/// Why an outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unknown {
     /// The service says that nothing was done.
     NothingDone,
-    /// The service says that it does not know.
+    /// The service says that the outcome is unknown.
     Outcome,
     /// The connection broke, or there was none.
     Broken,
@@ -58,26 +58,26 @@ pub(crate) enum Unknown {
     Hung(Duration),
 }
 
-/// A definite "no", or what should never be answered.
+/// A definite refusal, or an answer that must never come.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
     pub(crate) reason: String,
     pub(crate) message: String,
-    /// The skus that are short, where that is the reason.
+    /// The skus that are short, if that is the reason.
     pub(crate) short: Vec<String>,
 }
 
-/// Makes a call and says what it came to.
+/// Makes a call and answers what kind of answer came.
 pub(crate) async fn call<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Answer<T> {
     call_within(CALL_MAX, call).await
 }
 
-/// The same for a call that may take another time.
+/// The same with a bound of its own.
 pub(crate) async fn call_within<T>(
     bound: Duration,
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Answer<T> {
-    // A call is large, and many wait inside of other futures.
+    // A call is a large future, and many are awaited inside of other futures.
     match tokio::time::timeout(bound, Box::pin(call)).await {
         Ok(Ok(response)) => Answer::Ok(response.into_inner()),
         Ok(Err(status)) => no(&status),
@@ -104,9 +104,9 @@ fn no<T>(status: &Status) -> Answer<T> {
     }
 }
 
-/// Whether the client made this up because its connection broke: only then it knows a source. By these codes it tells
-/// that it could not connect, that an error of the socket ended the stream, or that the call was dropped with the
-/// connection; by others it tells that the service broke the rules of HTTP/2.
+/// Whether the client made up this status because its connection broke. Such a status has a source, and one of these
+/// codes: connecting failed, an error of the socket ended the stream, or the call was dropped with the connection. A
+/// source with another code means that the service broke the rules of HTTP/2.
 fn is_broken(status: &Status) -> bool {
     status.source().is_some() && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled)
 }
@@ -117,12 +117,12 @@ fn unexplained<T>(status: &Status) -> Answer<T> {
     Answer::Refused(Refused { reason, message: status.to_string(), short: Vec::new() })
 }
 
-/// Lines as requests have them.
+/// Lines in the form of a request.
 pub(crate) fn to_lines(lines: &[(String, u32)]) -> Vec<v1::Line> {
     lines.iter().map(|(sku, quantity)| v1::Line { sku: sku.clone(), quantity: *quantity }).collect()
 }
 
-/// Lines as answers have them.
+/// Lines in the form of an answer.
 pub(crate) fn from_lines(lines: &[v1::Line]) -> Vec<(String, u32)> {
     lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect()
 }

@@ -1,4 +1,4 @@
-//! The faults: what each does to the servers, what it leaves, and how soon the service must answer again.
+//! The faults: what each does to the servers, what must still work meanwhile, and how soon the service must heal.
 
 mod crash;
 mod link;
@@ -17,32 +17,32 @@ pub(crate) use link::{Harm, Link, Store};
 /// What is done to the servers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// Nothing: what follows must be seen to come from the faults.
+    /// No fault. This run shows that what other runs find comes from their faults.
     Nothing,
-    /// An instance is killed and started again.
+    /// An instance is killed and restarted.
     InstanceKilled,
-    /// An instance crashes at a step of the protocol, again and again.
+    /// An instance crashes again and again at one step of the protocol.
     InstanceCrashes(Crash),
     RedisKilled,
-    /// It had no persistence, so it comes back empty.
+    /// Redis is killed. It has no persistence, so it comes back empty.
     RedisKilledEmptied,
     RedisFlushed,
     /// An older snapshot is restored.
     RedisRewound,
-    /// A replica that had lost its link takes over.
+    /// A replica that had lost its link to the primary takes over.
     RedisFailedOver,
     RedisHangs,
     MysqlKilled,
     MysqlHangs,
     MysqlReadOnly,
-    /// Some COMMITs lose their connection, before or after the server has seen them.
+    /// Some COMMITs lose their connection before or after the server has seen them.
     CommitsCut,
     BothKilled,
     Links(Link),
 }
 
 impl Fault {
-    /// Each of them.
+    /// All faults.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![
             Self::Nothing,
@@ -64,7 +64,7 @@ impl Fault {
         all
     }
 
-    /// What the table calls it.
+    /// Its name in the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nothing => "none",
@@ -85,12 +85,12 @@ impl Fault {
         }
     }
 
-    /// Whether Redis loses data by it, which permits what section 8 of the design says.
+    /// Whether Redis loses data, which permits what section 8 of the design says.
     pub(crate) fn redis_forgets(self) -> bool {
         matches!(self, Self::RedisKilledEmptied | Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver)
     }
 
-    /// How long it lasts: longer than the timers of the service that it shall meet.
+    /// How long it lasts: longer than the timers of the service that it concerns.
     pub(crate) fn lasting_ms(self) -> Range<u64> {
         match self {
             Self::MysqlHangs => 6_000..8_000,
@@ -104,26 +104,26 @@ impl Fault {
     /// How soon after its end each instance must reserve and confirm again.
     pub(crate) fn heal_max(self) -> Duration {
         Duration::from_secs(match self {
-            // A connection that has only fallen silent is told from a slow one by waiting; MySQL keeps its locks until
-            // its `wait_timeout` of 10 s.
+            // Only waiting tells a silent connection from a slow one. MySQL keeps its locks until its `wait_timeout` of
+            // 10 s.
             Self::Links(link) if link.harm == Harm::Silence => 30,
             _ => 10,
         })
     }
 
-    /// What each instance must do while it acts, if it strikes this one.
+    /// What each instance must do while the fault acts, if it strikes this one.
     pub(crate) fn promises(self, victim: usize) -> [Promise; 2] {
         let everything = Promise::EVERYTHING;
         let (struck, other) = match self {
             Self::Nothing | Self::CommitsCut => (everything, everything),
             Self::InstanceKilled => (Promise::Dead, everything),
-            // It is there most of the time.
+            // The instance is up most of the time.
             Self::InstanceCrashes(_) => (Promise::Nothing, everything),
             Self::RedisKilled | Self::RedisKilledEmptied | Self::RedisHangs | Self::BothKilled => {
                 (Promise::Unavailable, Promise::Unavailable)
             }
             Self::RedisFlushed => (Promise::Refills, Promise::Refills),
-            // They strike at their end: until then there is nothing but a snapshot, or a replica.
+            // These strike at their end. Until then there is only a snapshot, or a replica.
             Self::RedisRewound | Self::RedisFailedOver => (Promise::Nothing, Promise::Nothing),
             Self::MysqlKilled | Self::MysqlHangs | Self::MysqlReadOnly => (Promise::Holds, Promise::Holds),
             Self::Links(link) => (link.promise(), if link.both { link.promise() } else { link.promise_elsewhere() }),
@@ -131,8 +131,8 @@ impl Fault {
         [0, 1].map(|instance| if instance == victim { struck } else { other })
     }
 
-    /// Does it, for about so long, and undoes it. When this answers, everything is as it was, and the service has to
-    /// heal. An error: it did no harm.
+    /// Causes the fault, lets it act, and undoes it. When this returns, the servers are as before, and the service has
+    /// to heal. The error says that the fault did no harm.
     pub(crate) async fn strike(self, world: &mut World, victim: usize, act: &Act) -> Result<(), String> {
         match self {
             Self::Nothing => act.pass().await,

@@ -1,4 +1,4 @@
-//! Whether an instance answers again after a fault, and when.
+//! Finds out whether and when an instance works again after a fault.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::run::{BUSY, Run};
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Reserves and confirms at one instance until that succeeds in every location; answers how long it took. A violation
-/// if it takes longer than `bound`.
+/// Reserves and confirms at one instance until both succeed in every location. Answers how long that took. More than
+/// `bound` is a violation.
 pub(crate) async fn heal(run: &Arc<Run>, instance: usize, bound: Duration) -> Duration {
     let begin = Instant::now();
     let (mut tried, mut done) = (Vec::new(), 0);
@@ -31,7 +31,7 @@ pub(crate) async fn heal(run: &Arc<Run>, instance: usize, bound: Duration) -> Du
     if done < BUSY.len() || took > bound {
         run.violation(format!("instance {} did not reserve and confirm within {bound:?}", instance + 1));
     }
-    // Those that failed on the way must have an end too.
+    // The orders of the failed tries must come to an end too.
     join_all(tried.iter().map(Errand::finish)).await;
     took
 }

@@ -1,43 +1,43 @@
-//! Whether what callers were told of one sku can be true: is there one order of all calls, each somewhere between its
-//! invocation and its answer, in which a shop with a single till would have given the same answers? (Linearizability,
-//! by the search of Wing and Gong: try every call that may come next, remember where one has been.) A call whose answer
-//! never came took effect at any time after its invocation, or never.
+//! Checks linearizability: whether one order of all calls on a sku exists in which a shop with a single till would have
+//! given the same answers, each call being served between its invocation and its answer. A call whose answer never came
+//! may take effect at any time after its invocation, or never. The search is that of Wing and Gong: it tries every call
+//! that may come next, and remembers the states it has visited.
 //!
 //! The sku is fresh: it begins with `on_hand` units, floor 0, nothing held. Nothing expires, Redis loses no data, and
-//! each order always asks for the same units. The shop is [`Shop`]. It is not quite exact, because stockhold does not
-//! promise to be where two stores have to be told the same thing:
+//! each order always asks for the same units. The shop is [`Shop`]. It allows more than a till would where two stores
+//! are told the same thing one after the other:
 //!
 //! - A confirm is in the ledger before Redis drops the hold. If another settlement or a sync brings the lower `on_hand`
-//!   to Redis in between, the units are counted twice for a moment: what is free is then told **too low**, never too
-//!   high, and a Reserve may be refused though there is enough. The moment is over when the Confirm is answered, unless
-//!   Redis could not be told; then recovery ends it. So it is open here until what is told shows that it is over; it
-//!   does not come back.
+//!   to Redis in between, the units count twice for a moment. Then the free units are told **too low**, never too
+//!   high, and a Reserve may be refused although there is enough. This ends when the Confirm is answered, or when
+//!   recovery has told Redis. So the checker leaves it open until an answer shows that it is over; it does not come
+//!   back.
 //! - Where a Cancel meets a Confirm that has begun, the ledger decides first. If Redis cannot be told, a Confirm or
-//!   Reserve is answered that the order is cancelled before the Cancel, which is not answered yet, has freed the units.
-//! - `CONFIRMING` says "not known to be durable", which stays true when the ledger, which knows, is away. But it says
-//!   "begun" too: what was told to be so is never told to be merely held again.
+//!   Reserve may be answered that the order is cancelled, although the Cancel is not answered and its units are not
+//!   free yet.
+//! - `CONFIRMING` means "not known to be durable". That stays true while the ledger is away. It also means "begun": an
+//!   order that was told to be `CONFIRMING` is never told to be `HELD` again.
 //!
-//! All else is exact: no unit is held twice, what is told of an end stays true, and what is free rises by a Cancel
-//! only.
+//! Everything else is exact: no unit is held twice, a final word stays true, and only a Cancel makes more units free.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The refusal of an order that was given back, by its `ErrorInfo` reason.
+/// The refusal of a cancelled order, by its `ErrorInfo` reason.
 const CANCELLED: &str = "RESERVATION_CANCELLED";
 
-/// That of one that was deducted.
+/// The refusal of a confirmed order.
 const CONFIRMED: &str = "RESERVATION_CONFIRMED";
 
-/// That of one that was never seen.
+/// The refusal of an unknown order.
 const NOT_FOUND: &str = "RESERVATION_NOT_FOUND";
 
-/// The longest window.
+/// How many calls a window may have.
 const CALLS_MAX: usize = 128;
 
-/// Where the search gives up: a window that needs more has too many callers, or too many calls without an answer.
+/// The search gives up after this many states. A window that needs more has too many callers or too many lost answers.
 const PLACES_MAX: usize = 20_000;
 
 /// What a caller asks for.
@@ -45,19 +45,19 @@ const PLACES_MAX: usize = 20_000;
 pub(crate) enum Op {
     /// Hold units for an order.
     Reserve {
-        /// Which.
+        /// Which order.
         order: usize,
-        /// The same in every call for this order, more than 0.
+        /// How many units: the same in every call for this order, and more than 0.
         units: u32,
     },
     /// Deduct all that the order holds.
     Confirm {
-        /// Which.
+        /// Which order.
         order: usize,
     },
     /// Give it back for good.
     Cancel {
-        /// Which.
+        /// Which order.
         order: usize,
     },
     /// How many units are free?
@@ -78,28 +78,28 @@ impl Op {
 pub(crate) enum Ret {
     /// OK, `HELD`.
     Held,
-    /// OK, `CONFIRMING`: a Reserve that was repeated.
+    /// OK, `CONFIRMING`: the answer to a repeated Reserve.
     Confirming,
     /// OK, `CONFIRMED`.
     Confirmed,
     /// OK, `CANCELLED`.
     Cancelled,
-    /// So many are free.
+    /// How many units are free.
     Available(i64),
     /// `INSUFFICIENT_STOCK`.
     Short,
     /// Any other refusal, by its `ErrorInfo` reason.
     Refused(String),
-    /// An error that promises that nothing was done: `STORE_UNAVAILABLE` or `OVERLOADED`.
+    /// An error that says that nothing was done: `STORE_UNAVAILABLE` or `OVERLOADED`.
     NothingDone,
 }
 
-/// A call whose answer is awaited. To lose it is to say that the outcome stays unknown.
+/// A call that waits for its answer. Dropping it means that the outcome stays unknown.
 #[must_use = "without it no answer can be recorded"]
 #[derive(Debug)]
 pub(crate) struct Invocation(usize);
 
-/// What concurrent callers asked and were told, in order of time.
+/// What concurrent callers asked and were told, in the order of time.
 pub(crate) struct History {
     on_hand: u32,
     begun: Instant,
@@ -120,16 +120,16 @@ struct Call {
     answer: Option<(Moment, Ret)>,
 }
 
-/// Its number, which alone tells what was earlier, and when it was since the beginning.
+/// A number, which alone decides what was earlier, and the time since the beginning, to be read by people.
 type Moment = (usize, Duration);
 
 impl History {
-    /// Nothing happened yet to a fresh sku.
+    /// The history of a fresh sku.
     pub(crate) fn new(on_hand: u32) -> Self {
         Self { on_hand, begun: Instant::now(), past: Mutex::default() }
     }
 
-    /// To be called before the request is sent.
+    /// Must be called before the request is sent.
     pub(crate) fn invoke(&self, op: Op) -> Invocation {
         let mut past = self.past();
         let invoked = self.now(&mut past);
@@ -137,14 +137,15 @@ impl History {
         Invocation(past.calls.len() - 1)
     }
 
-    /// To be called after the answer was received; never if none was, or one that says that the outcome is not known.
+    /// Must be called after the answer was received. Must not be called if there is no answer, or one that leaves the
+    /// outcome unknown.
     pub(crate) fn returned(&self, invocation: Invocation, ret: Ret) {
         let mut past = self.past();
         let told = self.now(&mut past);
         past.calls[invocation.0].answer = Some((told, ret));
     }
 
-    /// Whether all that was told can be true. The error shows the whole history.
+    /// Whether all answers can be true. The error shows the whole history.
     pub(crate) fn check(&self) -> Result<(), String> {
         let calls = self.past().calls.clone();
         check(self.on_hand, &calls).map_err(|reason| format!("{reason}\n{}", self.tell(&calls)))
@@ -179,7 +180,7 @@ impl History {
     }
 }
 
-/// The search: a place is which calls were served so far, a bit each, and the shop after them.
+/// A state of the search: the calls that were served so far, one bit each, and the shop after them.
 fn check(on_hand: u32, calls: &[Call]) -> Result<(), String> {
     if calls.len() > CALLS_MAX {
         return Err(format!("NOT CHECKED: {} calls, more than {CALLS_MAX}", calls.len()));
@@ -211,7 +212,7 @@ fn check(on_hand: u32, calls: &[Call]) -> Result<(), String> {
             Some((served | 1 << number, after))
         };
         let mut places: Vec<_> = may_be_next().filter_map(after).collect();
-        // What changes nothing can as well be served at once.
+        // A call that changes nothing is served at once, without losing a solution.
         if let Some(idle) = places.iter().position(|(_, after)| *after == shop) {
             places = vec![places.swap_remove(idle)];
         }
@@ -237,19 +238,18 @@ struct Shop {
     /// On hand, less what is held.
     free: i64,
     orders: BTreeMap<usize, Order>,
-    /// Confirmed units that nobody saw counted twice: they may still be.
+    /// Confirmed units that no answer has shown to count twice. They may still do so.
     once: i64,
-    /// Confirmed units that were seen counted twice the last time that somebody looked: they may be so still, or never
-    /// again.
+    /// Confirmed units that counted twice when they were last seen. They may count twice still, or never again.
     twice: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Order {
     Held(u32),
-    /// A caller was told that a Confirm has begun, which is not taken back.
+    /// A caller was told that a Confirm has begun. That is final.
     Begun(u32),
-    /// The ledger has its Cancel, and callers were told; its units are not free yet.
+    /// The ledger has its Cancel, and callers were told. Its units are not free yet.
     Cancelling(u32),
     Confirmed,
     Cancelled,
@@ -260,8 +260,8 @@ impl Shop {
         Self { free: on_hand.into(), orders: BTreeMap::new(), once: 0, twice: 0 }
     }
 
-    /// The shop after a call was served, if it could give this answer; without one, the shop after the call had its
-    /// effect. What has none is never worth trying without an answer.
+    /// The shop after a call was served, if it can give this answer. Without an answer, the shop after the call took
+    /// effect; none for a call without an effect, since serving it would change nothing.
     fn after(
         &self,
         op: Op,
@@ -319,7 +319,7 @@ impl Shop {
             (Op::Cancel { .. }, Some(Confirmed)) if refused(CONFIRMED) => {}
 
             (Op::Available, _) => match *ret? {
-                // What is negative is told as 0.
+                // A negative number of free units is told as 0.
                 Ret::Available(0) => after.see_twice(self.free, i64::MAX)?,
                 Ret::Available(told) => after.see_twice(self.free - told, self.free - told)?,
                 _ => return None,
@@ -329,8 +329,9 @@ impl Shop {
         Some(after)
     }
 
-    /// Somebody saw that the units counted twice are at least and at most so many; none if they cannot be. Those that
-    /// were seen before come first, and as many as can be: so everything that is possible from here on stays possible.
+    /// An answer shows that at least and at most this many units count twice. None if that is impossible. Units that
+    /// were seen to count twice before come first, and as many as possible, so that everything that is still possible
+    /// stays possible.
     fn see_twice(&mut self, at_least: i64, at_most: i64) -> Option<()> {
         let at_least = at_least.max(0);
         if at_least > at_most || at_least > self.once + self.twice {

@@ -1,4 +1,4 @@
-//! An instance of the service: a process of its own, with links of its own to both stores.
+//! An instance of the service: a process of its own, with its own links to both stores.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -11,17 +11,17 @@ use stockhold_servers::process::{Process, free_port};
 
 use crate::road::Road;
 
-/// Starting looks at the tables first.
+/// Starting includes a look at the tables.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// The longest that an instance lets a caller wait.
+/// How long an instance lets a caller wait.
 pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(4);
 
 /// How often changed rows are pushed.
 pub(crate) const SYNC_EVERY: Duration = Duration::from_millis(300);
 
-/// Timers so short that healing can be waited for, and holds so short that they can run out.
-/// Redis remembers what has ended for longer than a run and its audit take, but does not gather the orders of all runs.
+/// Timers and holds are so short that a run can wait for them. Redis remembers what has ended for longer than a run and
+/// its audit take, but not for all runs.
 const SETTINGS: [(&str, &str); 9] = [
     ("--ttl-min", "100ms"),
     ("--ttl-default", "1s"),
@@ -41,15 +41,15 @@ pub(crate) struct Instance {
     pub(crate) redis: Road,
     pub(crate) mysql: Road,
     log: PathBuf,
-    /// The log had so many bytes when the process was started.
+    /// The length of the log when the process was started.
     log_read: u64,
-    /// So many bytes of it were looked through for bugs.
+    /// How many bytes of the log were searched for bugs.
     log_audited: u64,
     process: Process,
 }
 
 impl Instance {
-    /// Starts one over links of its own to these servers.
+    /// Starts an instance with its own links to these servers.
     pub(crate) async fn start(home: &Path, name: &str, redis: &str, mysql: &str) -> Self {
         let (redis, mysql) = (Road::to(redis).await, Road::to(mysql).await);
         let (port, log) = (free_port(), home.join(format!("{name}.log")));
@@ -64,28 +64,28 @@ impl Instance {
         self.process.kill();
     }
 
-    /// How it ended, if it did.
+    /// How the process ended, if it did.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
 
-    /// Starts it again and waits until it serves.
+    /// Restarts the instance and waits until it serves.
     pub(crate) async fn restart(&mut self) {
         self.launch_again(None);
         self.until_up().await;
     }
 
-    /// Starts it again, to crash at a failpoint if one is given (`step=3%return`), perhaps even before it serves.
+    /// Restarts the instance. With a failpoint (`step=3%return`) it will crash there, perhaps before it serves.
     pub(crate) fn launch_again(&mut self, failpoint: Option<&str>) {
         self.process.kill();
         self.log_read = std::fs::metadata(&self.log).expect("its log").len();
         self.process = launch(self.port, &self.redis, &self.mysql, &self.log, failpoint);
     }
 
-    /// Lines of its log since the last look that nothing may cause.
+    /// New lines of its log that no fault may cause.
     pub(crate) fn bugs(&mut self) -> Vec<String> {
         let mut new = log_from(&self.log, self.log_audited);
-        // The last line may still be written.
+        // The last line may still be incomplete.
         new.truncate(new.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         self.log_audited += new.len() as u64;
         let new = String::from_utf8_lossy(&new);
@@ -93,7 +93,7 @@ impl Instance {
         bugs.map(str::to_owned).collect()
     }
 
-    /// Its port accepts connections earlier, while it still looks at the tables.
+    /// Waits until it serves. Its port accepts connections earlier, while it still looks at the tables.
     async fn until_up(&mut self) {
         let (log, read) = (self.log.clone(), self.log_read);
         let is_up = async || String::from_utf8_lossy(&log_from(&log, read)).contains("listening addr=");
@@ -101,7 +101,7 @@ impl Instance {
     }
 }
 
-/// What a log has behind so many bytes.
+/// The part of a log behind this many bytes.
 fn log_from(log: &Path, read: u64) -> Vec<u8> {
     let (mut file, mut new) = (File::open(log).expect("its log"), Vec::new());
     file.seek(SeekFrom::Start(read)).expect("a file");
@@ -109,7 +109,7 @@ fn log_from(log: &Path, read: u64) -> Vec<u8> {
     new
 }
 
-/// This very program is the service too: see `main`.
+/// This program is the service too (see `main`).
 fn launch(port: u16, redis: &Road, mysql: &Road, log: &Path, failpoint: Option<&str>) -> Process {
     let program = std::env::current_exe().expect("this program is a file");
     let mut arguments = vec!["serve".to_owned()];

@@ -1,7 +1,7 @@
-//! The auditor of one order: what its callers asked and were told, and whether what they are told next can be true.
+//! The auditor of one order: what its callers asked and were told, and whether the next answer can be true.
 //!
-//! What must be true of an answer follows from what was told before the call began; what may be true, from all that was
-//! asked until the answer came: calls on one order race each other.
+//! Calls on one order race each other. So an answer must agree with what was told before the call began, and it may be
+//! explained by anything that was asked until it came.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,19 +14,20 @@ use crate::run::Ended;
 /// Lines: sorted, each sku once.
 pub(crate) type Lines = Vec<(String, u32)>;
 
-/// Redis tells the time of a command from when it began.
+/// Redis takes the time of a command when the command begins.
 const CLOCK_SLACK_MS: u64 = 5;
 
 /// What a fault may do to an order, by section 8 of the design. Everything else is a violation.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Permits {
-    /// Redis loses data while there is this order: holds, extensions and ends that only Redis knew may be forgotten.
+    /// Redis loses data during the life of this order: holds, extensions and ends that only Redis knew may be
+    /// forgotten.
     pub(crate) forgets: bool,
-    /// Redis lost data at some time of the run, so that it may promise what is gone.
+    /// Redis lost data at some time of the run, so it may have promised units that are gone.
     pub(crate) overpromises: bool,
 }
 
-/// How an order ended, for good.
+/// The final word on an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Confirmed,
@@ -44,28 +45,28 @@ pub(crate) enum Ask {
     Get,
 }
 
-/// One order: what it wants, what was asked for it, what was told of it.
+/// One order: its lines, its calls, and what was told of it.
 pub(crate) struct Order {
     pub(crate) id: String,
     pub(crate) location: String,
     pub(crate) lines: Lines,
-    /// What is confirmed if it is: `lines`, or a part of them.
+    /// The lines to confirm: `lines`, or a part of them.
     pub(crate) part: Lines,
     pub(crate) ttl_ms: u64,
     permits: Permits,
-    /// Units of these are never short.
+    /// These skus are never short.
     plenty: Vec<String>,
     asked: Asked,
     told: Told,
-    /// Everything, for whoever has to understand a violation.
+    /// All calls and answers, to explain a violation.
     history: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Asked {
-    /// When Reserve was first asked for.
+    /// When the first Reserve was sent.
     reserve_ms: Option<u64>,
-    /// The latest expire time that Extend asked for.
+    /// The latest expire time that an Extend asked for.
     until_ms: Option<u64>,
     confirm: bool,
     reacquire: bool,
@@ -77,14 +78,14 @@ struct Asked {
 pub(crate) struct Told {
     /// It was held once.
     pub(crate) held: bool,
-    /// A Confirm has begun: it ends confirmed, or rejected, or cancelled.
+    /// A Confirm has begun. The order will be confirmed, rejected or cancelled.
     pub(crate) begun: bool,
     /// The latest expire time.
     pub(crate) expire_ms: Option<u64>,
     pub(crate) end: Option<End>,
 }
 
-/// What a caller may rely on once he has a definite answer.
+/// What a caller may rely on after a definite answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     Done(ReservationState),
@@ -105,7 +106,7 @@ impl Order {
         Self { id, location, lines, part, ttl_ms, permits, plenty, asked, told, history: Vec::new() }
     }
 
-    /// Whether Redis may have forgotten it.
+    /// Whether Redis may have forgotten the order.
     pub(crate) fn may_be_forgotten(&self) -> bool {
         self.permits.forgets
     }
@@ -115,13 +116,13 @@ impl Order {
         self.told
     }
 
-    /// What was told of it, in short.
+    /// What was told, in one line.
     pub(crate) fn ended(&self) -> Ended {
         let Self { id, location, part, told, .. } = self;
         Ended { id: id.clone(), location: location.clone(), end: told.end, part: part.clone() }
     }
 
-    /// Notes a call that begins, and answers what was told before.
+    /// Records a call that begins, and answers what was told before.
     pub(crate) fn ask(&mut self, ask: Ask) -> Told {
         let now_ms = now_ms();
         match ask {
@@ -140,7 +141,7 @@ impl Order {
         self.told
     }
 
-    /// Notes an answer. What it tells is either believed, or told to be impossible.
+    /// Records and judges an answer. The error says why it cannot be true.
     pub(crate) fn hear(&mut self, ask: Ask, before: Told, answer: &Answer<v1::Reservation>) -> Result<(), String> {
         let now_ms = now_ms();
         let (words, checked) = match answer {
@@ -273,7 +274,7 @@ impl Order {
         }
     }
 
-    /// A Redis that forgot may hold again what has ended; that dies at its deadline.
+    /// A Redis that lost data may hold again what has ended, until its deadline.
     fn still_open(&self, before: Told, what: &str) -> Result<(), String> {
         match before.end {
             Some(end) if !self.permits.forgets => Err(format!("{what}, although {end:?} was told")),
@@ -281,7 +282,7 @@ impl Order {
         }
     }
 
-    /// Once a Confirm has begun it rolls forward, as long as Redis knows of it.
+    /// A Confirm that has begun rolls forward while Redis knows of it.
     fn has_not_begun(&self, before: Told, what: &str) -> Result<(), String> {
         if before.begun && !self.permits.forgets {
             return Err(format!("{what}, although CONFIRMING was told"));
@@ -301,7 +302,7 @@ impl Order {
         if self.part.iter().all(|(sku, _)| self.plenty.contains(sku)) {
             return Err("rejected, but there is plenty of all that it has".to_owned());
         }
-        // Supply is never lowered here: only what was given back by time, or forgotten, can be gone.
+        // Supply never falls here, so only units of an expired or forgotten hold can be gone.
         if self.asked.reacquire || (self.asked.confirm && self.permits.overpromises) {
             Ok(())
         } else {
@@ -314,7 +315,7 @@ impl Order {
             return Err(format!("expired, although {end:?} was told"));
         }
         self.has_not_begun(before, "expired")?;
-        // A lost extension leaves what Reserve gave at least.
+        // When an extension is lost, the expire time of the Reserve still stands.
         let told_ms = before.expire_ms.filter(|_| !self.permits.forgets);
         let earliest_ms = self.asked.reserve_ms.map(|reserve_ms| reserve_ms + self.ttl_ms).max(told_ms);
         match earliest_ms {
@@ -337,7 +338,7 @@ fn same_lines(found: &Lines, expected: &Lines) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("its lines are {found:?}, not {expected:?}")) }
 }
 
-/// Milliseconds since 1970, which is Redis' clock too: all is one machine.
+/// Milliseconds since 1970. It is also Redis' clock, because all processes share one machine.
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -1,4 +1,4 @@
-//! What a caller means to do with an order, drawn from the seed.
+//! What a caller wants to do with an order, drawn from the seed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use crate::run::{BUSY, Run, SUPPLIES, Supply};
 /// Long enough to confirm in time when nothing is wrong.
 const TTL_MS: u64 = 6_000;
 
-/// So short that it can be waited for.
+/// Short enough that callers can wait for the end.
 const TTL_SHORT_MS: std::ops::Range<u64> = 100..400;
 
-/// How an order shall go.
+/// The course of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Course {
     Confirm,
     ConfirmPart,
     Cancel,
-    /// Nobody comes back.
+    /// The caller does nothing more.
     Expire,
     ExpireThenReacquire,
     ExpireThenCancel,
@@ -40,7 +40,7 @@ const COURSES: [(Course, u32); 8] = [
     (Course::Race, 10),
 ];
 
-/// An order and what shall become of it.
+/// An order and its course.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) location: &'static str,
@@ -50,9 +50,9 @@ pub(crate) struct Plan {
     pub(crate) course: Course,
     /// Every accepted request is sent once more, to the other instance.
     pub(crate) duplicates: bool,
-    /// The first try of every request is given up after so long.
+    /// The caller gives up the first try of every request after this time.
     pub(crate) gives_up_after: Option<Duration>,
-    /// A refused Reserve is cancelled, to be sure.
+    /// The caller cancels a refused Reserve, to be sure.
     pub(crate) tidy: bool,
     /// The instance that is asked first.
     pub(crate) instance: usize,
@@ -63,7 +63,7 @@ impl Plan {
         let weight = rng.u32(0..COURSES.iter().map(|(_, weight)| weight).sum());
         let course = pick(weight);
         let lines = match course {
-            // What is plenty is still there when they come back.
+            // A plentiful sku would always be there when the caller comes back.
             Course::ExpireThenReacquire => draw_lines(rng, run, |supply| !supply.is_plenty),
             _ => draw_lines(rng, run, |_| true),
         };
@@ -85,7 +85,7 @@ impl Plan {
         }
     }
 
-    /// One unit of what is never short, from one instance.
+    /// One unit of a plentiful sku, from one instance.
     pub(crate) fn probe(run: &Run, instance: usize, location: &'static str) -> Self {
         let lines = vec![(SUPPLIES[0].sku(run), 1)];
         Self {
@@ -133,9 +133,9 @@ fn draw_part(rng: &mut Rng, lines: &Lines) -> Lines {
     if part.is_empty() { vec![(lines[0].0.clone(), 1)] } else { part }
 }
 
-/// A source of random numbers of its own for one part of one run: what others draw does not change it.
+/// A random number generator for one part of one run. What other parts draw does not change it.
 pub(crate) fn rng(seed: u64, run: usize, part: u64) -> Rng {
-    // Neighbours have nothing in common once each has been through a generator.
+    // Each number goes through a generator, so that neighbouring numbers have nothing in common.
     let mixed = [run as u64, part].into_iter().fold(seed, |mixed, number| Rng::with_seed(mixed ^ number).u64(..));
     Rng::with_seed(mixed)
 }

@@ -1,4 +1,4 @@
-//! One run of one fault: what its callers share, and what they counted.
+//! One run of one fault: what its callers share, and what they count.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::order::{End, Lines, Order, Permits};
 
-/// The pools of stock that callers ask; every run uses all of them.
+/// The locations that callers use. Every run uses all of them.
 pub(crate) const BUSY: [&str; 2] = ["north", "south"];
 
-/// The pool that only probes ask to confirm: no caller locks its rows.
+/// The location where only probes confirm, so no caller locks its rows.
 pub(crate) const PROBED: &str = "aside";
 
-/// All pools.
+/// All locations.
 pub(crate) const LOCATIONS: [&str; 3] = [BUSY[0], BUSY[1], PROBED];
 
 /// A sku of every run, in every location.
@@ -27,7 +27,7 @@ pub(crate) struct Supply {
     pub(crate) receipt: i64,
 }
 
-/// Few, so that everybody meets everybody; some scarce, so that refusals happen.
+/// Few skus, so that callers meet, and some scarce, so that refusals happen.
 pub(crate) const SUPPLIES: [Supply; 5] = [
     Supply { name: "ample", on_hand: 1_000_000, floor: 0, is_plenty: true, receipt: 0 },
     Supply { name: "broad", on_hand: 1_000_000, floor: 1_000, is_plenty: true, receipt: 7 },
@@ -42,7 +42,7 @@ impl Supply {
         format!("{}{}", run.prefix(), self.name)
     }
 
-    /// What there is of it in a location when a run begins.
+    /// Its stock in a location when a run begins.
     pub(crate) fn stock(&self, run: &Run, location: &'static str) -> Stock {
         Stock { location, sku: self.sku(run), on_hand: self.on_hand, floor: self.floor }
     }
@@ -51,23 +51,23 @@ impl Supply {
 /// One order, shared by the calls that are made for it.
 pub(crate) type SharedOrder = Arc<Mutex<Order>>;
 
-/// What was told of an order, in short.
+/// The end of an order, as it was told.
 #[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) id: String,
     pub(crate) location: String,
     pub(crate) end: Option<End>,
-    /// What was sold if it was confirmed.
+    /// The lines that are sold if it was confirmed.
     pub(crate) part: Lines,
 }
 
-/// A sku as it was brought in.
+/// The stock of a sku when the run begins.
 #[derive(Clone)]
 pub(crate) struct Stock {
     pub(crate) location: &'static str,
     pub(crate) sku: String,
     pub(crate) on_hand: i64,
-    /// It stays as it is.
+    /// It never changes.
     pub(crate) floor: i64,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Run {
     pub(crate) seed: u64,
     /// The fault makes Redis lose data.
     pub(crate) redis_forgets: bool,
-    /// Some connections to each instance.
+    /// The connections to each instance.
     pub(crate) clients: [Vec<Client>; 2],
     pub(crate) counts: Counts,
     orders: Mutex<Vec<SharedOrder>>,
@@ -107,7 +107,7 @@ pub(crate) struct Counts {
     pub(crate) unknown: AtomicU64,
     pub(crate) windows: AtomicU64,
     pub(crate) probes: AtomicU64,
-    /// Differences that `Reconcile` found and the fault permits.
+    /// Differences that `Reconcile` found and that the fault permits.
     pub(crate) findings: AtomicU64,
     /// How long each instance took to heal.
     pub(crate) healed: Mutex<Vec<Duration>>,
@@ -139,7 +139,7 @@ impl Run {
         })
     }
 
-    /// Reports what must not be, at once and in full.
+    /// Reports a violation at once and in full.
     pub(crate) fn violation(&self, what: impl std::fmt::Display) {
         self.counts.violations.fetch_add(1, Ordering::Relaxed);
         println!("VIOLATION (seed {}, run {}, fault: {}): {what}", self.seed, self.number, self.fault);
@@ -158,25 +158,25 @@ impl Run {
         locked(&self.orders).clone()
     }
 
-    /// Adds what is not kept as an order.
+    /// Adds an order that is not kept in full.
     pub(crate) fn add_ended(&self, ended: Ended) {
         locked(&self.ended).push(ended);
     }
 
-    /// What was told of every order so far.
+    /// The ends of all orders so far.
     pub(crate) fn ended(&self) -> Vec<Ended> {
         let orders = self.orders().into_iter().map(|order| locked(&order).ended());
         locked(&self.ended).iter().cloned().chain(orders).collect()
     }
 
-    /// Keeps of every order only what was told in short: its story is long, and of no use once the run is audited.
+    /// Keeps only the end of each order. Its story is long, and not needed once the run is audited.
     pub(crate) fn forget_stories(&self) {
         let ended = self.ended();
         *locked(&self.ended) = ended;
         locked(&self.orders).clear();
     }
 
-    /// All that was asked and told of an order, for whoever has to understand a violation.
+    /// All calls and answers of an order, to explain a violation.
     pub(crate) fn story(&self, id: &str) -> String {
         let order = self.orders().into_iter().find(|order| locked(order).id == id);
         order.map_or_else(|| format!("order {id}"), |order| locked(&order).to_string())
@@ -186,7 +186,7 @@ impl Run {
         locked(&self.stock).extend(stock);
     }
 
-    /// Every sku that was brought in.
+    /// Every sku of the run.
     pub(crate) fn stock(&self) -> Vec<Stock> {
         locked(&self.stock).clone()
     }
@@ -199,7 +199,7 @@ impl Run {
         locked(&self.receipts).clone()
     }
 
-    /// The fault has done what it does: Redis loses nothing any more.
+    /// The fault has done its harm: from now on Redis loses nothing.
     pub(crate) fn repair(&self) {
         self.repaired.store(true, Ordering::Relaxed);
     }
@@ -213,7 +213,7 @@ impl Run {
         Permits { forgets: self.redis_forgets && !self.is_repaired(), overpromises: self.redis_forgets }
     }
 
-    /// Nobody begins anything new.
+    /// Callers begin no new orders.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
@@ -222,7 +222,7 @@ impl Run {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// What all skus of the run begin with, and the ids of orders and receipts too.
+    /// The prefix of all skus, order ids and receipt ids of the run.
     pub(crate) fn prefix(&self) -> String {
         format!("r{}-", self.number)
     }
@@ -233,7 +233,7 @@ impl Run {
     }
 }
 
-/// A panic of one caller must not hide what the others found.
+/// A caller that panicked must not hide what the others found.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

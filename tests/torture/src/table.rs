@@ -1,4 +1,4 @@
-//! What happened, by fault.
+//! The table of what happened, one row for each fault.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -25,7 +25,7 @@ struct Row {
     violations: u64,
 }
 
-/// The table, a row a fault.
+/// One row for each fault.
 #[derive(Default)]
 pub(crate) struct Table(BTreeMap<&'static str, Row>);
 

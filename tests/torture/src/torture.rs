@@ -19,26 +19,26 @@ use crate::table::Table;
 use crate::world::World;
 use crate::{audit, caller, heal, window};
 
-/// Callers at a time, and keepers who bring receipts.
+/// How many callers there are at a time, and how many keepers, who bring receipts.
 const CALLERS: usize = 64;
 const KEEPERS: usize = 4;
 
-/// What callers do before the fault strikes, so that it meets orders on their way.
+/// Callers run this long before the fault strikes, so that it meets orders under way.
 const BEFORE: Duration = Duration::from_millis(500);
 
-/// What they do once the service has healed: registers must have caught up by then.
+/// Callers run this long after the service has healed. By then registers must have caught up.
 const AFTER: Duration = SYNC_EVERY.saturating_mul(3);
 
-/// The longest that callers take to finish once nothing is wrong: longer than one of them takes to give up.
+/// Callers finish within this time once nothing is wrong. It is longer than a caller takes to give up.
 const FINISH_MAX: Duration = Duration::from_secs(120);
 
-/// Longer than a run takes with all its bounds together, which is seldom more than half a minute.
+/// Longer than all bounds of a run together. A run seldom takes more than half a minute.
 const RUN_MAX: Duration = Duration::from_secs(600);
 
-/// Draws from the seed what concerns a run and not a caller.
+/// The part of the seed that concerns a run and not a caller.
 const HARNESS: u64 = 1 << 40;
 
-/// Does every fault once, and then again until they have lasted for `budget`; answers how many violations there were.
+/// Causes every fault once, then again until they have lasted for `budget`. Answers the number of violations.
 pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[String]) -> Result<u64, String> {
     let mut faults = Fault::all();
     faults.retain(|fault| only.is_empty() || only.iter().any(|only| fault.name().contains(only)));
@@ -61,7 +61,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
             let run = Run::new(number, fault.name(), seed, fault.redis_forgets(), world.clients.clone());
             let begin = Instant::now();
             if timeout(RUN_MAX, torment(&mut world, &run, *fault, lasting, &mut rng)).await.is_err() {
-                // Nothing is as it should be, so there is no point in going on.
+                // The state of the servers is unknown, so it is useless to go on.
                 run.violation(format!("not over within {RUN_MAX:?}"));
                 return Err(format!("run {number} is stuck"));
             }
@@ -73,7 +73,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
             break;
         }
     }
-    // What later runs did must not have touched what earlier ones were told.
+    // Later runs must not have changed what earlier ones were told.
     for run in &runs {
         audit::audit_books(&world, run).await;
     }
@@ -81,7 +81,7 @@ pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[St
     Ok(runs.iter().map(|run| run.violations()).sum())
 }
 
-/// One run: callers begin, the fault strikes and ends, the service heals, callers finish, and everything is audited.
+/// One run: callers begin, the fault strikes and ends, the service heals, callers finish, and the run is audited.
 async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Duration, rng: &mut Rng) {
     audit::stock_up(run).await;
     let mut callers = JoinSet::new();
@@ -104,7 +104,7 @@ async fn torment(world: &mut World, run: &Arc<Run>, fault: Fault, lasting: Durat
         let bound = fault.heal_max();
         let (first, second) = join(heal::heal(run, 0, bound), heal::heal(run, 1, bound)).await;
         if first.max(second) > bound {
-            // It was reported; what follows shall be about other things.
+            // That was reported. Later runs must be about other faults.
             for instance in &mut world.instances {
                 instance.restart().await;
             }

@@ -1,5 +1,5 @@
-//! Short windows of calls at once, each for one fresh sku, at both instances, while a fault acts. What was told is
-//! checked for linearizability, and what is left for what was sold.
+//! Short windows of concurrent calls at both instances, each on one fresh sku, while a fault acts. The answers are
+//! checked for linearizability, and what is left is compared with what was sold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,30 +16,30 @@ use crate::order::End;
 use crate::plan::rng;
 use crate::run::{BUSY, Ended, Run, Stock, count};
 
-/// A window's calls: enough to meet, few enough to try their orders.
+/// A window has enough calls for callers to meet, and few enough to search all their orders.
 const CALLERS: usize = 5;
 const CALLS_EACH: usize = 5;
 const ORDERS: usize = 6;
 
-/// Who has lost so many answers leaves: what is unknown makes everything possible.
+/// A caller that has lost this many answers stops. Each unknown outcome multiplies what is possible.
 const LOST_MAX: usize = 2;
 
-/// More than there is time for. As many skus as one request may set.
+/// More windows than there is time for. As many skus as one request may set.
 const WINDOWS_MAX: usize = 100;
 
-/// Between two looks whether windows may begin.
+/// The pause between two looks whether windows may begin.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Longer than a window lasts, and the most that the instances allow.
+/// Longer than a window lasts, and the maximum that the instances allow.
 const TTL_SECONDS: i64 = 120;
 
 /// By then every fault is over and healed.
 const END_MAX: Duration = Duration::from_secs(90);
 
-/// The random numbers of windows are not those of callers.
+/// Windows draw from another generator than callers.
 const WINDOWS: u64 = 1 << 33;
 
-/// The windows of a run, with all that they need of MySQL, which may be away when they are looked through.
+/// Draws the windows of a run and sets their stock, because MySQL may be away once the fault acts.
 pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
     let mut rng = rng(run.seed, run.number, WINDOWS);
     let windows: Vec<_> = (0..WINDOWS_MAX).map(|number| Window::draw(run, number, &mut rng)).collect();
@@ -57,8 +57,8 @@ pub(crate) async fn prepare(run: &Run) -> Vec<Window> {
     windows
 }
 
-/// Looks through one window after the other until the run is over; answers those that were looked through. What Redis
-/// forgets is not linearizable, so that it must be over first.
+/// Runs one window after the other until the run is over, and answers those that ran. It waits until Redis loses no
+/// more data, since what Redis forgets is not linearizable.
 pub(crate) async fn watch(run: Arc<Run>, mut windows: Vec<Window>) -> Vec<Window> {
     let mut looked = 0;
     while run.permits().forgets {
@@ -75,7 +75,7 @@ pub(crate) async fn watch(run: Arc<Run>, mut windows: Vec<Window>) -> Vec<Window
     windows
 }
 
-/// Ends every order of these windows, and judges what was told from the first call to the last.
+/// Ends every order of these windows, and judges all their answers.
 pub(crate) async fn close(run: &Run, windows: Vec<Window>) {
     if windows.is_empty() {
         run.violation("there was no window");
@@ -109,7 +109,7 @@ impl Window {
         };
         let calls = (0..CALLERS).map(|_| (0..CALLS_EACH).map(|_| op()).collect()).collect();
         let on_hand = rng.u32(5..=8);
-        // Nothing else of the run begins so.
+        // Nothing else of the run has this prefix.
         Self { name: format!("{}{number}", run.window_prefix()), history: History::new(on_hand), on_hand, units, calls }
     }
 
@@ -117,7 +117,7 @@ impl Window {
         Stock { location: BUSY[0], sku: self.name.clone(), on_hand: self.on_hand.into(), floor: 0 }
     }
 
-    /// All of its callers at once.
+    /// Runs all callers of the window at once.
     async fn look(&self, run: &Run) {
         let all = self.calls.iter().enumerate().map(async |(caller, ops)| {
             let (client, mut lost) = (self.client(run, caller), 0);
@@ -131,7 +131,7 @@ impl Window {
         join_all(all).await;
     }
 
-    /// When all is well again: cancels every order, and looks at what is left.
+    /// Once all is well, cancels every order and compares what is left with what was sold.
     async fn close(&self, run: &Run) {
         let mut sold = 0;
         for (order, units) in self.units.iter().enumerate() {
@@ -157,7 +157,7 @@ impl Window {
         let left = Some(Ret::Available(i64::from(self.on_hand) - sold));
         let (client, mut told) = (self.client(run, 0), None);
         let is_left = within(END_MAX, async || {
-            // Asked again and again, and so not recorded.
+            // It is repeated many times, so it is not recorded.
             told = self.call(run, client.clone(), Op::Available).await;
             told == left
         });
@@ -189,7 +189,7 @@ impl Window {
         ret
     }
 
-    /// What a caller is told; nothing where the outcome is unknown.
+    /// Sends a call and answers what the caller is told. None if the outcome is unknown.
     async fn call(&self, run: &Run, mut client: Client, op: Op) -> Option<Ret> {
         let location = BUSY[0].to_owned();
         match op {

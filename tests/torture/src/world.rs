@@ -1,4 +1,4 @@
-//! All servers: two instances of the service over one Redis and one MariaDB, each with links of its own.
+//! All servers: two instances of the service over one Redis and one MariaDB, each instance with its own links.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::instance::Instance;
 /// Connections to each instance.
 const CONNECTIONS: usize = 4;
 
-/// A small cache: this is about what survives.
+/// A small buffer pool is enough, because these tests check what survives.
 const BUFFER_POOL_MIB: u32 = 32;
 
 /// All servers.
@@ -27,7 +27,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts everything, with files in this folder.
+    /// Starts all servers, with their files in this folder.
     pub(crate) async fn start(home: &Path) -> Result<Self, String> {
         program("setpriv", "util-linux")?;
         program("kill", "procps")?;

@@ -1,6 +1,6 @@
-//! What was told against MySQL's tables: no oversell (I1), every confirm exactly once with the lines that were told
-//! (I2), one end each (I3), and conservation: what was there and what came is what is there and what was sold, version
-//! by version.
+//! Compares what callers were told with MySQL's tables: no oversell (I1), every confirm exactly once with the lines
+//! that were told (I2), one end for each order (I3), and conservation: version by version, what there was and what came
+//! is what there is and what was sold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::order::{End, Lines};
 use crate::run::{Ended, LOCATIONS, Run, SUPPLIES, Stock};
 use crate::world::World;
 
-/// The stores are well when stock is set.
+/// Both stores work when stock is set.
 const STOCK_UP_MAX: Duration = Duration::from_secs(30);
 
 /// A row of `stock`.
@@ -25,16 +25,16 @@ pub(super) struct Row {
     pub(super) version: i64,
 }
 
-/// What a version of a row has changed.
+/// What one version of a row changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
-    /// A movement, and what it says was on hand after it.
+    /// A movement, and the `on_hand` that it recorded.
     Moved { delta: i64, on_hand: i64 },
     /// The deductions of one batch.
     Sold { quantity: i64 },
 }
 
-/// What MySQL has of a run in one location: settlements, deductions, and what happened to each sku by version.
+/// What MySQL has of a run in one location: settlements, deductions, and the changes of each sku by version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Books {
     stock: BTreeMap<String, Row>,
@@ -43,7 +43,7 @@ pub(super) struct Books {
     changes: BTreeMap<String, BTreeMap<i64, Vec<Change>>>,
 }
 
-/// Brings in the skus of a run.
+/// Sets the stock of a run.
 pub(crate) async fn stock_up(run: &Run) {
     for location in LOCATIONS {
         let stock: Vec<_> = SUPPLIES.iter().map(|supply| supply.stock(run, location)).collect();
@@ -66,7 +66,7 @@ pub(crate) async fn stock_up(run: &Run) {
     }
 }
 
-/// Selects what belongs to a run in one location, by the name that its skus or its orders have in this column.
+/// Selects the rows of a run in one location. Their skus or orders, in this column, begin with the run's prefixes.
 fn of_run(run: &Run, location: &str, column: &str) -> String {
     let (prefix, window_prefix) = (run.prefix(), run.window_prefix());
     format!("location = '{location}' AND ({column} LIKE '{prefix}%' OR {column} LIKE '{window_prefix}%')")
@@ -132,7 +132,7 @@ pub(crate) async fn audit_books(world: &World, run: &Run) {
     }
 }
 
-/// Every order has the end that was told, and no other; answers what was sold by what was told.
+/// Every order has the end that was told, and no other. Answers the units of each sku that callers were told are sold.
 fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i64> {
     let (mut sold, mut known) = (BTreeMap::new(), BTreeSet::new());
     for Ended { id, end, part, .. } in run.ended().into_iter().filter(|ended| ended.location == location) {
@@ -163,8 +163,8 @@ fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i6
     sold
 }
 
-/// What was there and what came is what is there and what was sold, and each step from the first version to the last
-/// was allowed.
+/// Checks that `on_hand` is what there was and what came, less what was sold, and that each step from the first version
+/// to the last was allowed.
 fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, i64>) {
     let Stock { location, sku, floor, .. } = stock;
     let Some(row) = books.stock.get(sku) else { return run.violation(format!("{sku} is not in {location}")) };

@@ -1,5 +1,5 @@
-//! When all is over nothing is held, nothing is live, nothing is unsettled, and every register is a row of the database
-//! (I4 to I7).
+//! When a run is over, nothing is held, no reservation is live, nothing is unsettled, and every register is a row of
+//! the database (I4 to I7).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::client::{Answer, Client, call};
 use crate::run::{LOCATIONS, Run, SUPPLIES};
 use crate::world::World;
 
-/// The longest hold, an extension of it, the grace period of recovery and a sync period lie within.
+/// Longer than the longest hold, an extension of it, the grace period of recovery and a sync period together.
 const QUIET_MAX: Duration = Duration::from_secs(25);
 
-/// Waits until all is quiet; a violation says what is not.
+/// Waits until all is quiet. Whatever is not quiet by then is a violation.
 pub(super) async fn wait(world: &World, run: &Run) {
     let mut noises = Vec::new();
     let quiet = within(QUIET_MAX, async || {
@@ -50,7 +50,7 @@ async fn listen(world: &World, run: &Run) -> Vec<String> {
     noises
 }
 
-/// A Redis that forgot fills itself on demand: a register that nobody asked for since may be missing.
+/// A Redis that lost its data refills on demand, so a register may be missing until it is asked for.
 async fn differing_registers(world: &World, run: &Run, location: &str, rows: &BTreeMap<String, Row>) -> Vec<String> {
     let key = format!("stockhold:{{{location}}}:stock");
     let command: Vec<_> = ["HMGET", &key].into_iter().chain(rows.keys().map(String::as_str)).collect();

@@ -1,4 +1,4 @@
-//! Repeating accepted requests changes nothing further (I8).
+//! Accepted requests are repeated, and must change nothing further (I8).
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::order::{Ask, End, Heard};
 use crate::run::{LOCATIONS, Run, SharedOrder, locked};
 use crate::world::World;
 
-/// Of so many orders one is repeated.
+/// One order in this many is repeated.
 const ORDERS_PER_REPEAT: usize = 10;
 
-/// Of so many receipts one is repeated.
+/// One receipt in this many is repeated.
 const RECEIPTS_PER_REPEAT: usize = 5;
 
-/// So many orders are repeated at the same time.
+/// This many orders are repeated at the same time.
 const AT_ONCE: usize = 16;
 
-/// All is well by then. A call may fail where the machine has so much to do that a store is late.
+/// Both stores work by then. A call may still fail when the machine is so busy that a store answers late.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// Repeats a sample of what was accepted: the answers and the books must stay as they are.
+/// Repeats a sample of the accepted requests. The answers and the books must stay as they are.
 pub(super) async fn repeat_all(world: &World, run: &Run) {
     let mut before = Vec::new();
     for location in LOCATIONS {
@@ -44,7 +44,7 @@ pub(super) async fn repeat_all(world: &World, run: &Run) {
     }
 }
 
-/// The auditor of the order judges the answers too; here they must be there, and the same.
+/// The auditor of the order judges these answers too. Here an answer must come, and it must be the same as before.
 async fn repeat(run: &Run, order: &SharedOrder, index: usize) {
     let (end, may_be_forgotten) = {
         let order = locked(order);
@@ -60,7 +60,8 @@ async fn repeat(run: &Run, order: &SharedOrder, index: usize) {
         End::Cancelled => vec![(Ask::Cancel, done(Cancelled)), (confirm, refused("RESERVATION_CANCELLED"))],
         End::Rejected => vec![(Ask::Cancel, done(Rejected)), (confirm, refused("RESERVATION_REJECTED"))],
     };
-    // A Redis that forgot may hold it once more until its deadline; it is asked first, to see that nothing comes of it.
+    // A Redis that lost data may hold the order again until its deadline. Reserve is asked first, to see that nothing
+    // comes of it.
     let reserve = match end {
         End::Confirmed => done(Confirmed),
         End::Cancelled => refused("RESERVATION_CANCELLED"),

@@ -8,16 +8,16 @@ use futures::future::join;
 use crate::act::Act;
 use crate::instance::Instance;
 
-/// How a process ends that aborts, as crash points do: by this signal.
+/// A crash point aborts the process, which then ends by this signal.
 const ABORTED: i32 = 6;
 
-/// By then a crash point that is passed at all has been passed often enough.
+/// By then a crash point that is reached at all has been reached often enough.
 const CRASH_MAX: Duration = Duration::from_secs(20);
 
-/// Between two looks whether it has crashed.
+/// The pause between two looks whether the instance has crashed.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// A crash point: its name in the service, in the table, and how often of a hundred times it crashes.
+/// A crash point: its name in the service, its name in the table, and how often it crashes in a hundred times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crash {
     failpoint: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Crash {
 }
 
 impl Crash {
-    /// All crash points of the service. Those that are passed seldom crash often.
+    /// All crash points of the service. Those that are seldom reached crash often.
     pub(crate) const ALL: [Self; 8] = [
         Self { failpoint: "confirm-begun", name: "crash: confirm begun", percent: 3 },
         Self { failpoint: "confirm-committed", name: "crash: confirm committed", percent: 3 },
@@ -42,7 +42,7 @@ impl Crash {
         self.name
     }
 
-    /// Starts the instance anew whenever it has crashed; at last without the crash point.
+    /// Restarts the instance whenever it has crashed, and at the end without the crash point.
     pub(crate) async fn strike(self, instance: &mut Instance, act: &Act) -> Result<(), String> {
         let ((), crashed) = join(act.pass(), self.crash(instance, act.lasting())).await;
         instance.restart().await;

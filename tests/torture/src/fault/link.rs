@@ -10,14 +10,14 @@ use crate::instance::Instance;
 use crate::road::Road;
 use crate::world::World;
 
-/// What a slow link adds to each chunk, in each direction.
+/// The delay that a slow link adds to each chunk, in each direction.
 const LATENCY: Duration = Duration::from_millis(40);
 
-/// A Confirm makes several ways to the store and back, and may wait for those before it, which do too.
+/// A Confirm makes several round trips to the stores, and may wait for others that do the same.
 const SLOW_MAX: Duration = Duration::from_secs(10);
 
-/// MySQL keeps the locks of an instance that fell silent until its `wait_timeout` of 10 s; then whoever waits needs a
-/// moment.
+/// MySQL keeps the locks of a silent instance until its `wait_timeout` of 10 s. Then the callers that wait for them
+/// need a moment.
 const LOCKED_MAX: Duration = Duration::from_secs(15);
 
 /// Which store the link leads to.
@@ -27,18 +27,18 @@ pub(crate) enum Store {
     Mysql,
 }
 
-/// What is done to it.
+/// The harm that is done to a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Harm {
     /// Connections end, new ones are refused.
     Cut,
-    /// Nothing goes through and nobody is told. When it is over, new connections work; those that there were stay
-    /// silent for ever.
+    /// Nothing passes, and neither side is told. When it is over, new connections work, and the old ones stay silent
+    /// for ever.
     Silence,
     Slow,
 }
 
-/// Links to harm: that of one instance, or of both.
+/// The links to harm: those of one instance, or of both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(crate) store: Store,
@@ -79,7 +79,7 @@ impl Link {
                 Harm::Slow => road.slow(LATENCY),
             }
         }
-        // What the other harms do is seen by the probes; on a busy machine everything is slow.
+        // Probes see the other harms. A slow link must be measured, because on a busy machine everything is slow.
         let mut harmed = Ok(());
         if self.harm == Harm::Slow {
             for road in self.roads(world, victim) {
@@ -97,7 +97,7 @@ impl Link {
         harmed
     }
 
-    /// What an instance must do whose link is harmed.
+    /// What an instance must do while its link is harmed.
     pub(crate) fn promise(self) -> Promise {
         match (self.harm, self.store) {
             (Harm::Slow, _) => Promise::Everything { within: SLOW_MAX },
@@ -106,10 +106,10 @@ impl Link {
         }
     }
 
-    /// What the other instance must do, if only one is harmed.
+    /// What the other instance must do, if only one link is harmed.
     pub(crate) fn promise_elsewhere(self) -> Promise {
         match (self.harm, self.store) {
-            // Callers wait for the locks, and other locations may have to wait for their turn behind them.
+            // Callers wait for the locks, and other locations may wait for their turn behind them.
             (Harm::Silence, Store::Mysql) => Promise::Everything { within: LOCKED_MAX },
             _ => Promise::EVERYTHING,
         }
@@ -129,7 +129,7 @@ fn road(instance: &mut Instance, store: Store) -> &mut Road {
     }
 }
 
-/// Waits for the first word of the server: MySQL greets, Redis must be asked.
+/// Waits for the first bytes of the server: MySQL sends a greeting, Redis must be asked.
 async fn is_slow(road: &Road, store: Store) -> Result<(), String> {
     let begin = Instant::now();
     let greeted = async {

@@ -8,10 +8,10 @@ use stockhold_servers::patience::within;
 use crate::act::Act;
 use crate::world::World;
 
-/// Of so many COMMITs one is cut off: group commit makes them few.
+/// One COMMIT in this many is cut off. Group commit makes COMMITs few.
 const COMMITS_PER_CUT: u64 = 5;
 
-/// By then each instance has committed more than so often.
+/// By then each instance has committed more often than that.
 const CUT_MAX: Duration = Duration::from_secs(20);
 
 pub(super) async fn killed(world: &mut World, act: &Act) {
@@ -26,14 +26,15 @@ pub(super) async fn hangs(world: &mut World, act: &Act) {
     world.mariadb.signal("CONT");
 }
 
-/// As a primary is after it was demoted.
+/// MySQL becomes read-only, like a primary that was demoted.
 pub(super) async fn read_only(world: &mut World, act: &Act) {
     world.mariadb.execute("SET GLOBAL read_only = 1").await;
     act.pass().await;
     world.mariadb.execute("SET GLOBAL read_only = 0").await;
 }
 
-/// At least one COMMIT of each instance is cut off before the server has seen it, and one after it has answered.
+/// Of each instance at least one COMMIT is cut off before the server has seen it, and one after the server has
+/// answered.
 pub(super) async fn commits_cut(world: &mut World, act: &Act) -> Result<(), String> {
     let cuts: Vec<_> = world.instances.iter().map(|instance| instance.mysql.commits_cut()).collect();
     for instance in &world.instances {

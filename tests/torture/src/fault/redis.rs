@@ -10,10 +10,10 @@ use crate::act::Act;
 use crate::road::Road;
 use crate::world::World;
 
-/// A replica copies its primary within this time, and notices that a link is lost or back.
+/// A replica copies its primary, and notices that a link is lost or back, within this time.
 const REPLICATE_MAX: Duration = Duration::from_secs(20);
 
-/// Replicas so far: each has a folder of its own.
+/// The number of replicas so far. Each has its own folder.
 static REPLICAS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) async fn killed(world: &mut World, act: &Act) {

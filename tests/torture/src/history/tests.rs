@@ -15,7 +15,7 @@ fn free(units: i64) -> Ret {
     Ret::Available(units)
 }
 
-/// Calls that follow each other.
+/// Calls one after the other.
 fn calls(history: &History, calls: impl IntoIterator<Item = (Op, Ret)>) {
     for (op, ret) in calls {
         let invocation = history.invoke(op);
@@ -23,7 +23,7 @@ fn calls(history: &History, calls: impl IntoIterator<Item = (Op, Ret)>) {
     }
 }
 
-/// Calls of which nobody hears again.
+/// Calls whose answers never come.
 fn lost(history: &History, op: Op) {
     let _: Invocation = history.invoke(op);
 }
@@ -131,7 +131,7 @@ fn a_reserve_without_an_answer_may_have_been_served_at_any_later_time_or_never()
         calls(&history, [(Available, free(1)), (TWO, later)]);
         yes(&history);
     }
-    // But its units cannot be free after they were seen to be held: it had to be it that took them.
+    // Its units cannot be free after they were seen to be held, because only this order can have taken them.
     let history = History::new(1);
     lost(&history, ONE);
     calls(&history, [(TWO, Short), (Available, free(1))]);
@@ -147,7 +147,7 @@ fn a_cancel_without_an_answer_explains_free_units_and_a_refusal() {
     yes(&history);
     calls(&history, [(Confirm { order: 1 }, Ret::Confirmed)]);
     no(&history);
-    // It cannot be what it does not know of.
+    // No call could explain this answer.
     let history = History::new(1);
     calls(&history, [(ONE, Held), (Available, free(1))]);
     lost(&history, Cancel { order: 1 });
@@ -224,7 +224,7 @@ fn where_a_cancel_meets_a_confirm_the_word_may_come_before_the_units() {
     yes(&history);
     calls(&history, [(TWO, Short)]);
     no(&history);
-    // Without a Confirm it is the Cancel in Redis that is seen, which frees them.
+    // Without a Confirm, the answer comes from the Cancel in Redis, which frees the units.
     let history = History::new(1);
     calls(&history, [(ONE, Held)]);
     lost(&history, Cancel { order: 1 });
@@ -260,7 +260,7 @@ fn the_error_tells_the_story() {
     assert_eq!(events, expected, "{error}");
 }
 
-/// Five callers, five calls each, always all at the same time; four never hear of their last one.
+/// Five callers with five calls each, all at the same time. Four callers never hear of their last call.
 fn crowded(last: impl Fn(usize) -> Option<Ret>) -> History {
     let history = History::new(12);
     let rounds: [fn(usize) -> Op; 5] = [
@@ -295,7 +295,7 @@ fn a_window_of_five_callers_is_checked_within_a_tenth_of_a_second() {
     let unknown = |caller| (caller == 4).then_some(Ret::Cancelled);
     let linearizable = crowded(unknown);
     let confirmed_after_a_cancel = crowded(|caller| (caller == 4).then_some(Ret::Confirmed));
-    // The most that can be: 12, less 2 x 3 confirmed, less 1 x 2 confirmed later or never.
+    // The lowest possible number: 12, less 2 x 3 confirmed, less 1 x 2 confirmed later or never.
     let too_many_free = crowded(unknown);
     calls(&too_many_free, [(Available, free(7))]);
     for (history, possible) in [(linearizable, true), (confirmed_after_a_cancel, false), (too_many_free, false)] {
@@ -319,7 +319,7 @@ impl Dice {
     }
 }
 
-/// What is left of a shop without a checker: how many are free, and what each order holds.
+/// A shop without a checker: how many units are free, and what each order holds.
 struct Till {
     free: i64,
     orders: [Option<(Ret, i64)>; 6],
@@ -359,8 +359,8 @@ impl Till {
     }
 }
 
-/// Callers at one till, each waiting before and after it is served; some are never answered. The sku has 4 on hand;
-/// what the till believes is another matter.
+/// Callers at one till. Each waits before and after it is served, and some are never answered. The sku has 4 on hand;
+/// the till may believe something else.
 fn at_one_till(seed: u64, believed: i64) -> History {
     let (mut dice, history) = (Dice(seed << 32 | 0x9E37_79B9), History::new(4));
     let mut till = Till { free: believed, orders: Default::default() };
