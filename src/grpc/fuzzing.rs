@@ -89,7 +89,6 @@ fn get_stock(request: &v1::GetStockRequest) {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
     use prost::encoding::encode_varint;
 
     use super::*;
@@ -112,7 +111,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig {
-            cases: 2000, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default()
+            cases: 2000, failure_persistence: None, ..ProptestConfig::default()
         })]
 
         #[test]

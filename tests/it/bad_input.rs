@@ -2,8 +2,8 @@
 //! answered OK: thousands of them, over one connection to a service in this process, over the embedded stores and over
 //! real servers. After each of them the stores are read past the service and compared with what they were.
 //!
-//! The requests follow from a seed: `BAD_INPUT_SEED` chooses another one, `BAD_INPUT_CASES` how many there are. A
-//! request that fails is made as small as it can be, and printed.
+//! The requests follow from a seed, which `PROPTEST_RNG_SEED` chooses. A request that fails is made as small as it can
+//! be, and printed.
 
 mod requests;
 mod stores;
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use proptest::test_runner::{Config, TestRunner};
 use stockhold::domain::State;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
@@ -36,6 +36,9 @@ use crate::support::client::{Caller, refusal};
 use crate::support::holds::{TTL_MS, begin};
 use crate::support::service::Came::{Refused, To};
 use crate::support::service::LocalService;
+
+/// How many requests each pair of stores is sent.
+const CASES: u32 = 2000;
 
 /// Far more than any step here takes.
 const BOUND: Duration = Duration::from_secs(30);
@@ -192,23 +195,11 @@ impl Site {
     }
 }
 
-fn number<T: std::str::FromStr>(variable: &str, default: T) -> T {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a number, is {text}")),
-        Err(_) => default,
-    }
-}
-
 fn no_request_harms(it: impl Future<Output = LocalService>) {
-    let (seed, count) = (number("BAD_INPUT_SEED", 1_u64), number("BAD_INPUT_CASES", 2000));
-    println!("BAD_INPUT_SEED={seed} BAD_INPUT_CASES={count}");
-    let mut runner = TestRunner::new(Config {
-        cases: count,
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        ..Config::default()
-    });
+    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
+    let seed = config.rng_seed;
+    println!("PROPTEST_RNG_SEED={seed}");
+    let mut runner = TestRunner::new(config);
 
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (site, tokens) = runtime.block_on(async { Site::start(it.await).await });
@@ -217,7 +208,7 @@ fn no_request_harms(it: impl Future<Output = LocalService>) {
         runtime.block_on(site.borrow_mut().ask(&case));
         Ok(())
     });
-    ran.unwrap_or_else(|failure| panic!("with BAD_INPUT_SEED={seed}: {failure}"));
+    ran.unwrap_or_else(|failure| panic!("with PROPTEST_RNG_SEED={seed}: {failure}"));
     let site = site.into_inner();
     site.assert_spread();
     runtime.block_on(site.end());
