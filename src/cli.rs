@@ -6,6 +6,7 @@
 
 mod about;
 mod args;
+mod call;
 mod client;
 mod failure;
 mod health;
@@ -14,15 +15,13 @@ mod reservations;
 mod stock;
 mod table;
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{MigrateArgs, ServeArgs};
-use client::{Client, Connection};
-use failure::Failure;
-use output::Output;
+use call::{Call, run};
 
 pub use about::AboutCommand;
 
@@ -117,21 +116,6 @@ pub enum ClientCommand {
     Health(Call<health::Health>),
 }
 
-/// One call, and where to send it.
-#[derive(Debug, Args)]
-pub struct Call<T: Args> {
-    #[command(flatten)]
-    request: T,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// What a client command does with the connection it is given.
-trait Execute: Args {
-    /// Makes the calls and says what to print.
-    async fn execute(self, client: &mut Client) -> Result<Output, Failure>;
-}
-
 /// Runs one client command to its end and prints its answer or its error.
 pub async fn run_client(command: ClientCommand) -> ExitCode {
     use stock::Stock;
@@ -152,36 +136,9 @@ pub async fn run_client(command: ClientCommand) -> ExitCode {
     }
 }
 
-async fn run<T: Execute>(call: Call<T>) -> ExitCode {
-    let json = call.connection.json;
-    match answer(call).await {
-        Ok((text, exit_code)) => print(&text, exit_code),
-        Err(failure) => {
-            let text = if json { failure.to_json() } else { failure.to_string() };
-            let _ = writeln!(std::io::stderr(), "{text}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn answer<T: Execute>(call: Call<T>) -> Result<(String, ExitCode), Failure> {
-    let mut client = Client::connect(&call.connection).await?;
-    let output = call.request.execute(&mut client).await?;
-    let exit_code = output.exit_code;
-    Ok((if call.connection.json { output.into_json()? } else { output.text }, exit_code))
-}
-
-/// Prints a text and ends with `exit_code`, unless it cannot be printed.
-fn print(text: &str, exit_code: ExitCode) -> ExitCode {
-    match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => exit_code,
-        // The reader of our output, such as `head`, has read enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: cannot print the answer: {error}");
-            ExitCode::FAILURE
-        }
-    }
+/// Prints what the binary says of itself.
+pub fn run_about(command: AboutCommand) -> ExitCode {
+    command.run(&mut Cli::command())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::app::{self, AppError};
-use crate::cli::{Cli, Command, run_client};
+use crate::cli::{Cli, Command, run_about, run_client};
 use crate::config::{MigrateArgs, ServeArgs};
 use crate::signals::Signals;
 use crate::telemetry::{self, chain};
@@ -33,7 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
                 Command::Serve(args) => serve(*args).await,
                 Command::Migrate(args) => migrate(args).await,
                 Command::Client(command) => run_client(command).await,
-                Command::About(command) => command.run(),
+                Command::About(command) => run_about(command),
             }
         }),
         Err(error) => failed(&format!("cannot start: {error}")),

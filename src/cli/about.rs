@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Subcommand};
+use clap::{Command, Subcommand};
 use clap_complete::Shell;
 
-use super::{Cli, print};
+use super::output::print;
 
 /// The commands that need no service.
 #[derive(Debug, Subcommand)]
@@ -20,13 +20,13 @@ pub enum AboutCommand {
 }
 
 impl AboutCommand {
-    /// Prints it.
-    pub fn run(self) -> ExitCode {
+    /// Prints it. `binary` is the command line that the completions are for.
+    pub(super) fn run(self, binary: &mut Command) -> ExitCode {
         let text = match self {
             Self::Version => format!("stockhold {}\n", crate::version::VERSION),
             Self::Completions { shell } => {
                 let mut script = Vec::new();
-                clap_complete::generate(shell, &mut Cli::command(), "stockhold", &mut script);
+                clap_complete::generate(shell, binary, "stockhold", &mut script);
                 String::from_utf8_lossy(&script).into_owned()
             }
         };

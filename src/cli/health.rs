@@ -8,10 +8,11 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+use super::call::Execute;
 use super::client::Client;
 use super::failure::Failure;
 use super::output::Output;
-use super::{Execute, table};
+use super::table;
 use crate::grpc::health;
 
 /// See [`super::ClientCommand::Health`].

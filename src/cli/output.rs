@@ -1,5 +1,6 @@
 //! What a command prints when it is done.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use prost::Message;
@@ -48,6 +49,19 @@ impl Output {
             Json::Message(name, bytes) => to_json(name, &bytes)
                 .map_err(|error| Failure::local(format!("{name} cannot be printed as JSON: {error}"))),
             Json::Value(value) => Ok(format!("{value:#}")),
+        }
+    }
+}
+
+/// Prints a text and ends with `exit_code`, unless it cannot be printed.
+pub(super) fn print(text: &str, exit_code: ExitCode) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => exit_code,
+        // The reader of our output, such as `head`, has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit_code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: cannot print the answer: {error}");
+            ExitCode::FAILURE
         }
     }
 }

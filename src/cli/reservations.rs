@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use prost_types::Timestamp;
 
+use super::call::Execute;
 use super::client::Client;
 use super::failure::{Failure, SAME_COMMAND};
 use super::output::Output;
-use super::{Execute, args, args::Units, table};
+use super::{args, args::Units, table};
 use crate::config::duration;
 use crate::grpc::{PAGE_SIZE_MAX, v1};
 

@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::args::Units;
+use super::call::{Call, Execute};
 use super::client::Client;
 use super::failure::{Failure, SAME_COMMAND};
 use super::output::Output;
-use super::{Call, Execute, table};
+use super::table;
 use crate::grpc::{PAGE_SIZE_MAX, v1};
 
 /// What can be done with stock.

@@ -35,17 +35,14 @@ const LINES_MEDIAN_MAX: usize = 110;
 const COLUMNS_MAX: usize = 120;
 
 /// Not true yet: what stands in these lists is excused. Whoever mends it takes it out; nothing is added.
-const CIRCLES_YET: [&str; 5] = ["cli", "grpc", "grpc::http2", "holds::redis", "ledger"];
+const CIRCLES_YET: [&str; 4] = ["grpc", "grpc::http2", "holds::redis", "ledger"];
 const LONG_YET: [&str; 3] = ["src/holds/embedded/location.rs", "src/holds/redis/holds.lua", "src/ledger/queue.rs"];
-const WIDE_YET: [&str; 25] = [
+const WIDE_YET: [&str; 22] = [
     "benches/Cargo.toml",
     "benches/src/ceiling/mysql.rs",
     "benches/src/peer/mysql.rs",
     "benches/src/targets.rs",
-    "docs/contributing.md",
-    "docs/operations.md",
     "migrations/Cargo.toml",
-    "proto/stockhold/v1/reservation_service.proto",
     "src/app.rs",
     "src/config.rs",
     "src/grpc/status/tests.rs",
