@@ -37,7 +37,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 const LOAD_RETRY: Duration = Duration::from_millis(100);
 
 /// What an outcome that is not known asks of the caller, wherever it comes from.
-const REPEAT: &str = "it may still be done; repeat under the same id for the outcome";
+const REPEAT: &str = "repeat under the same id for the outcome";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {

@@ -92,7 +92,7 @@ fn table() -> Vec<(Error, Code, &'static str, &'static str)> {
             Error::OutcomeUnknown(Cause::Ledger(LedgerError::Overloaded)),
             Unavailable,
             "OUTCOME_UNKNOWN",
-            "the database did not answer; it may still be done; repeat under the same id",
+            "the database did not answer; repeat under the same id",
         ),
         (Error::Overloaded, Code::ResourceExhausted, "OVERLOADED", "nothing was done"),
         (Error::Internal(Cause::Broken("secret".into())), Code::Internal, "INTERNAL", "this request id"),
