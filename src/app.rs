@@ -53,6 +53,11 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         tracing::warn!("{warning}");
     }
 
+    // Holds in this process allow one instance only, which a SQLite file makes sure of.
+    let _claim = match &config.redis {
+        None => Ledger::claim(&config.ledger).map_err(AppError::Ledger)?,
+        Some(_) => None,
+    };
     let mut shutdown = pin!(shutdown);
     let open = async { Ok((open_ledger(&config.ledger).await?, open_redis(&config).await?)) };
     let (ledger, redis) = tokio::select! {
@@ -106,6 +111,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
 /// Brings the database's tables up to date.
 pub async fn migrate(config: &LedgerConfig) -> Result<(), AppError> {
+    let _claim = Ledger::claim(config).map_err(AppError::Ledger)?;
     let ledger = Ledger::connect(config).await.map_err(AppError::Ledger)?;
     let steps = ledger.migrate().await.map_err(AppError::Ledger)?;
     tracing::info!(steps, "the database's tables are up to date");

@@ -1,24 +1,31 @@
 //! The ledger: supply and settled reservations, durable, in MySQL (MySQL 8, MariaDB) or SQLite.
 //!
 //! Promises:
-//! - The first settlement of a reservation wins and never changes; a `Confirmed` one is committed together with its
+//! - The first settlement of a reservation wins and never changes. A `Confirmed` one is committed together with its
 //!   deductions and the lowered `on_hand`, once, and never takes `on_hand` below `floor`.
-//! - Nobody is answered before the commit, and rows are answered as they stand at the end of the batch that was
-//!   committed.
+//! - Callers are answered after the commit, with the rows as they stand at the end of the batch that was committed.
 //! - Every change of a stock row gives it a larger version, at least the database's time in microseconds.
 //! - The books balance: `on_hand = sum(movements.delta) - sum(deductions.quantity)`.
 //!
-//! An error of `Place::settle`, `set_stock` or `adjust_stock` may hide a commit; repeating the call under the same id
-//! gives the true answer. It does not know holds.
+//! An error of `QueuePermit::settle`, `set_stock` or `adjust_stock` may hide a commit. Repeating the call under the
+//! same id gives the true answer. The ledger does not know holds.
+//!
+//! Modules, from the bottom up: `error`, `intent`, `circuit_breaker` and `database` are what all others use; `decide`
+//! and `change` decide; `commit` and `supply` are the two transactions; `request`, `batch` and `queue` are the group
+//! commit; `sql` is the database.
 
 mod batch;
+mod batch_permits;
 mod change;
+mod circuit_breaker;
 mod commit;
 pub mod database;
 mod decide;
-mod lanes;
+mod error;
+mod intent;
 mod queue;
 mod repeat;
+mod request;
 mod sql;
 mod supply;
 
@@ -28,104 +35,27 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use crate::domain::{
-    Adjustment, Fingerprint, Lines, Location, Refusal, RequestId, ReservationId, Settlement, Shortage, Sku, StockRow,
-    StockTarget,
-};
+use crate::domain::{Adjustment, Location, Refusal, RequestId, ReservationId, Settlement, Sku, StockRow, StockTarget};
 use batch::Batches;
 use change::Change;
-use database::{Database, DatabaseError, Failure};
+use circuit_breaker::CircuitBreaker;
+use database::{Book, Database};
 use queue::Queues;
-use repeat::{REPEAT_WITHIN, repeat, silent};
+use repeat::{ACQUIRE_TIMEOUT, REPEAT_WITHIN, repeat, within};
 use sql::SqlDatabase;
 
-pub use change::Moved;
-pub use queue::Place;
+pub use error::{DatabaseError, Failure, LedgerError};
+pub use intent::{Intent, Verdict};
+pub use queue::QueuePermit;
+pub use sql::Claim;
 
-/// How long a call waits for a connection, a new one included.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The most skus whose books are summed up at a time. It takes reading all deductions of the location, so it should be
-/// many, but no more sums than a database keeps in memory: MariaDB has 16 MB for them, of which a sum takes half a
+/// The most skus whose books are summed up at a time. Each page reads all deductions of the location, so a page should
+/// be large. It has no more sums than a database keeps in memory: MariaDB has 16 MB for them, and a sum takes half a
 /// kilobyte.
 const BOOKS_MAX: u64 = 20_000;
 
-/// How long that may take: some five hundred million deductions. Nothing waits for it but Reconcile.
+/// How long one page of the books may take: some five hundred million deductions. Only Reconcile waits for it.
 const BOOKS_WITHIN: Duration = Duration::from_secs(600);
-
-/// What shall become of a reservation.
-#[derive(Clone, Debug)]
-pub enum Intent {
-    /// Deduct these lines, or end as `Rejected` if supply does not allow it.
-    Confirm {
-        /// What to deduct, never empty.
-        lines: Lines,
-        /// Fingerprint of the lines that were reserved.
-        reserved: Fingerprint,
-        /// Fingerprint of `lines`.
-        confirmed: Fingerprint,
-    },
-    /// End as `Cancelled`.
-    Cancel,
-    /// End as `Rejected`: the stock of these lines could not be taken again.
-    Reject {
-        /// The lines whose rows shall be answered.
-        lines: Lines,
-    },
-}
-
-impl Intent {
-    /// The lines whose rows are answered.
-    fn lines(&self) -> Option<&Lines> {
-        match self {
-            Intent::Confirm { lines, .. } | Intent::Reject { lines } => Some(lines),
-            Intent::Cancel => None,
-        }
-    }
-}
-
-/// The ledger's answer to an [`Intent`].
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    /// The settlement that stands: that of the intent, or an earlier one which won.
-    pub settlement: Settlement,
-    /// The row of every line of the intent and of the settlement, as it stands after the commit; `None`: there is no
-    /// such row.
-    pub rows: Vec<(Sku, Option<StockRow>)>,
-    /// Why this intent was the one that ended the reservation as `Rejected`; empty in every other case. `held` is 0:
-    /// the ledger does not know holds.
-    pub shortages: Vec<Shortage>,
-}
-
-/// One sku of the books.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Book {
-    /// What is counted.
-    pub sku: Sku,
-    /// What the row says.
-    pub on_hand: i64,
-    /// Sum of its movements.
-    pub moved: i64,
-    /// Sum of its deductions.
-    pub deducted: i64,
-}
-
-/// Why the ledger did not answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The queue is full; nothing was begun.
-    #[error("the queue of the ledger is full")]
-    Overloaded,
-    /// The database must not be used as it is, in one sentence that says why and what to do.
-    #[error("{0}")]
-    Unsuitable(String),
-    /// The database could not be reached, or kept failing; what was asked may have been committed if it was a write.
-    #[error("the database did not answer")]
-    Unavailable(#[from] DatabaseError),
-    /// The database holds something that this service never writes.
-    #[error("the database holds what stockhold never writes: {0}")]
-    Corrupt(String),
-}
 
 /// How to reach the database, and how much to ask of it.
 #[derive(Clone)]
@@ -134,7 +64,7 @@ pub struct LedgerConfig {
     pub url: String,
     /// The most connections at a time, 6 or more: some are the group commit's alone.
     pub connections_max: u32,
-    /// The most intents that are in one queue, from the place that is taken for them to their answer.
+    /// The most intents that are in one queue, from their permit to their answer.
     pub queue_max: usize,
     /// The most intents that share a transaction.
     pub batch_max: usize,
@@ -146,11 +76,12 @@ pub struct Ledger(Arc<Inner>);
 
 struct Inner {
     database: Arc<dyn Database>,
+    breaker: Arc<CircuitBreaker>,
     queues: Queues,
-    /// The connections that are left for all but batches. A batch must never wait behind them: it would take the
-    /// database for away.
-    others: Semaphore,
-    /// Summing up the books takes long, so it may have one of those at a time.
+    /// Permits for the connections that batches leave to other calls. A batch that had to wait for one of those calls
+    /// would time out and take the database for away.
+    connections: Semaphore,
+    /// Permits one page of the books at a time, because it takes long.
     books: Semaphore,
 }
 
@@ -163,14 +94,21 @@ impl Ledger {
 
     /// The ledger over a database; see [`LedgerConfig`] for the bounds.
     pub fn over(database: Arc<dyn Database>, queue_max: usize, batch_max: usize) -> Self {
-        let capacity = database.capacity();
-        let batches = Batches { database: Arc::clone(&database), absence: Arc::default() };
+        let (capacity, breaker) = (database.capacity(), Arc::<CircuitBreaker>::default());
+        let batches = Batches { database: Arc::clone(&database), breaker: Arc::clone(&breaker) };
         let queues = Queues::start(capacity, queue_max, batch_max, &batches);
-        let (others, books) = (Semaphore::new(capacity.others), Semaphore::new(1));
-        Self(Arc::new(Inner { database, queues, others, books }))
+        let (connections, books) = (Semaphore::new(capacity.others), Semaphore::new(1));
+        Self(Arc::new(Inner { database, breaker, queues, connections, books }))
     }
 
-    /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
+    /// Claims a SQLite file for this process until the claim is dropped or the process ends. It fails if another
+    /// process has the claim. Other databases are shared, and have none.
+    pub fn claim(config: &LedgerConfig) -> Result<Option<Claim>, LedgerError> {
+        Claim::of(&config.url)
+    }
+
+    /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once. It
+    /// fails if the database takes no writes, though on MySQL only if there was something to write.
     pub async fn migrate(&self) -> Result<usize, LedgerError> {
         self.0.database.migrate().await
     }
@@ -180,9 +118,10 @@ impl Ledger {
         self.0.database.durability_warnings().await
     }
 
-    /// Takes a place in the queue, or says at once that there is none: nothing may be promised to a caller before.
-    pub fn place(&self, location: &Location) -> Result<Place, LedgerError> {
-        self.0.queues.place(location)
+    /// Permits one request to be in the location's queue, or says at once that the queue is full. Callers are promised
+    /// nothing before they have a permit.
+    pub fn queue_permit(&self, location: &Location) -> Result<QueuePermit, LedgerError> {
+        self.0.queues.permit(location)
     }
 
     /// The rows of these skus, in the order asked for.
@@ -191,8 +130,8 @@ impl Ledger {
         Ok(skus.iter().map(|sku| (sku.clone(), rows.get(sku).copied())).collect())
     }
 
-    /// As `rows`, but waits until no transaction has the rows locked. So a change whose outcome was not known has ended:
-    /// the rows are with it, or it never happens.
+    /// As `rows`, but waits until no transaction has the rows locked. So a change whose outcome was not known has
+    /// ended: the rows are with it, or it never happens.
     pub async fn rows_behind_locks(
         &self,
         location: &Location,
@@ -258,16 +197,15 @@ impl Ledger {
         self.repeated(|database| database.locations()).await
     }
 
-    /// The books of the next skus in byte order, after the given one; none if there are no more. All that are answered
+    /// The books of the next skus in byte order, after the given one; none if there are no more. All books of a page
     /// are as of one instant.
     pub async fn books(&self, location: &Location, after: Option<&Sku>) -> Result<Vec<Book>, LedgerError> {
-        // It is never closed.
+        // The semaphore is never closed.
         let _alone = self.0.books.acquire().await;
         let rows = self.list_rows(location, after, BOOKS_MAX).await?;
         let Some((last, _)) = rows.last() else { return Ok(Vec::new()) };
         let _connection = self.connection().await?;
-        let books = timeout(BOOKS_WITHIN, self.0.database.books(location, after, last)).await;
-        books.map_err(|_| silent(BOOKS_WITHIN))?
+        within(BOOKS_WITHIN, self.0.database.books(location, after, last)).await
     }
 
     /// The database's clock, in microseconds since 1970.
@@ -275,16 +213,17 @@ impl Ledger {
         self.repeated(|database| database.now_micros()).await
     }
 
-    /// Answers within seconds if the database is there.
+    /// Answers within seconds if the database is there and takes writes. After a commit that the database refused or
+    /// did not answer, this is found out by a write.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        timeout(ACQUIRE_TIMEOUT, self.0.database.ping()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?
+        within(ACQUIRE_TIMEOUT, self.0.database.ping()).await
     }
 
-    /// Refuses new places, waits until every place that was taken is used or given back and all is settled, then
+    /// Refuses new permits, waits until every permit that was taken is used or dropped and all is settled, then
     /// disconnects, or says within seconds that some connection does not end.
     pub async fn close(&self) -> Result<(), LedgerError> {
         self.0.queues.close().await;
-        timeout(ACQUIRE_TIMEOUT, self.0.database.close()).await.map_err(|_| silent(ACQUIRE_TIMEOUT))?
+        within(ACQUIRE_TIMEOUT, self.0.database.close()).await
     }
 
     async fn change(
@@ -304,15 +243,15 @@ impl Ledger {
         let _connection = self.connection().await?;
         let done = repeat(Instant::now() + REPEAT_WITHIN, || work(&*self.0.database)).await;
         if done.is_ok() {
-            self.0.queues.learn_present();
+            self.0.breaker.close();
         }
         done
     }
 
-    /// Waits for one of the connections that batches do not need, as long as the pool itself would.
+    /// Waits for a permit for a connection, as long as the pool itself would.
     async fn connection(&self) -> Result<SemaphorePermit<'_>, DatabaseError> {
         let none = |why: &str| DatabaseError::new(Failure::NoConnection, why);
-        let permit = timeout(ACQUIRE_TIMEOUT, self.0.others.acquire()).await;
+        let permit = timeout(ACQUIRE_TIMEOUT, self.0.connections.acquire()).await;
         permit.map_err(|_| none("all connections are in use"))?.map_err(|_| none("the ledger is closed"))
     }
 }

@@ -1,7 +1,8 @@
-//! The tables of stockhold, oldest migration first. A migration that was released is never edited: what changes becomes
-//! a new one.
+//! The tables of stockhold, oldest migration first. A migration that was released is never edited; a change becomes a
+//! new one.
 
 mod m0001_first_tables;
+mod m0002_write_probe;
 mod table;
 
 use sea_orm_migration::{DbErr, IntoSchemaManagerConnection, MigrationTrait, MigratorTrait, async_trait, sea_orm};
@@ -11,12 +12,12 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        m0001_first_tables::migrations()
+        [m0001_first_tables::migrations(), m0002_write_probe::migrations()].into_iter().flatten().collect()
     }
 }
 
-/// Applies what is missing, and tells how many migrations that were. Nothing here keeps two instances from doing it at
-/// once: the caller must.
+/// Applies the missing migrations, and tells how many there were. The caller must keep two instances from doing this at
+/// the same time.
 pub async fn apply<'c, C>(db: &'c C) -> Result<usize, DbErr>
 where
     C: sea_orm::ConnectionTrait,

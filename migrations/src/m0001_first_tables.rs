@@ -1,4 +1,4 @@
-//! Stock, settlements, deductions, movements. Every key begins with `location`: a transaction never leaves its
+//! Stock, settlements, deductions, movements. Every key begins with `location`, because a transaction never leaves its
 //! location.
 
 use sea_orm_migration::MigrationTrait;
@@ -9,7 +9,7 @@ pub(crate) fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![Box::new(STOCK), Box::new(SETTLEMENTS), Box::new(DEDUCTIONS), Box::new(MOVEMENTS)]
 }
 
-/// The index is for the sync task: what changed since a version.
+/// The index serves the sync task, which asks what changed since a version.
 const STOCK: NewTable = NewTable {
     migration: "m0001_stock",
     table: "stock",
@@ -38,8 +38,8 @@ const SETTLEMENTS: NewTable = NewTable {
     index: None,
 };
 
-/// `version` is that of the stock row which first held the deduction. There is no index by sku: each confirm would pay
-/// for it, and only Reconcile sums up. (It had one; nothing was released then.)
+/// `version` is that of the stock row which first held the deduction. There is no index by sku, because each confirm
+/// would pay for it and only Reconcile sums by sku. (There was one before the first release.)
 const DEDUCTIONS: NewTable = NewTable {
     migration: "m0001_deductions",
     table: "deductions",

@@ -1,8 +1,8 @@
 //! A migration that creates one table with its index.
 //!
 //! MySQL commits before and after every statement that changes a schema, so a crash can leave a statement done and its
-//! migration not noted. One statement that may be repeated makes this harmless: there the index is part of `CREATE
-//! TABLE IF NOT EXISTS`. SQLite knows no such index, but runs all migrations in one transaction.
+//! migration not noted. To make this harmless a MySQL migration is one statement that may be repeated: the index is
+//! part of `CREATE TABLE IF NOT EXISTS`. SQLite has no such clause, but runs all migrations in one transaction.
 
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 use sea_orm_migration::{DbErr, MigrationName, MigrationTrait, SchemaManager, async_trait};
@@ -13,7 +13,7 @@ const MYSQL_OPTIONS: &str = "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8m
 /// Rows lie in the order of the primary key, as InnoDB's do.
 const SQLITE_OPTIONS: &str = "WITHOUT ROWID";
 
-/// A table in SQL that both engines read alike.
+/// A table, in SQL that both engines understand.
 pub(crate) struct NewTable {
     pub(crate) migration: &'static str,
     pub(crate) table: &'static str,

@@ -63,3 +63,8 @@ pub struct Adjustment {
     /// Units to add or, if negative, to remove; not 0, within ±[`UNITS_MAX`].
     pub delta: i64,
 }
+
+/// The version of a row that changes now. It grows even if the database's clock went back.
+pub fn next_version(version: i64, now_micros: i64) -> i64 {
+    version.saturating_add(1).max(now_micros)
+}

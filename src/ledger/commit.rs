@@ -1,17 +1,18 @@
 //! One transaction that settles many reservations of one location.
 //!
-//! It asks, decides, and writes everything: two ways to the database and back, whatever the batch, because the row that
-//! everybody wants is locked meanwhile. Nothing is promised before its commit.
+//! It reads, decides and writes in two round trips, whatever the size of the batch, because others wait for the rows
+//! that it locks. No verdict is returned before its commit.
 //!
-//! Which of them are settled already is not asked at first: hardly ever is one, and the key of the settlements refuses
-//! a second one. Then all begins again, and is asked. So repeating it after a commit whose answer was lost finds its
-//! own settlements and answers them.
+//! The first attempt skips reading existing settlements, because there almost never are any. If the primary key rejects
+//! an insert, the transaction is repeated and reads them. So a repetition after a commit whose answer was lost finds
+//! its own settlements and answers them.
 
 use std::collections::BTreeSet;
 
-use super::database::{Ask, Database, Writes};
+use super::database::{Database, Reads, Writes};
 use super::decide::{Answer, Decision, decide};
-use super::{Intent, LedgerError, Verdict};
+use super::error::{Failure, LedgerError};
+use super::intent::{Intent, Verdict};
 use crate::domain::{Lines, Location, ReservationId, Sku};
 
 /// Settles these, in order; one verdict each.
@@ -21,7 +22,7 @@ pub(super) async fn commit(
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
     match attempt(database, location, intents, BTreeSet::new()).await {
-        Err(error) if error.is_duplicate() => {
+        Err(error) if error.failure() == Some(Failure::Duplicate) => {
             attempt(database, location, intents, intents.iter().map(|(id, _)| *id).collect()).await
         }
         done => done,
@@ -35,15 +36,15 @@ async fn attempt(
     may_be_settled: BTreeSet<&ReservationId>,
 ) -> Result<Vec<Verdict>, LedgerError> {
     let skus = intents.iter().flat_map(|(_, intent)| skus_to_deduct(intent)).collect();
-    let ask = Ask { skus, reservations: may_be_settled, change: None };
-    let (facts, transaction) = database.begin(location, ask).await?;
+    let reads = Reads { skus, reservations: may_be_settled, change: None };
+    let (facts, transaction) = database.begin(location, reads).await?;
     let mut decision = decide(facts, intents.iter().copied());
     before_commit();
     transaction.commit(writes(&decision)).await?;
     after_commit();
 
-    // Rows that are answered and were not locked, as those of a repeated confirm: read now, they are at least as new as
-    // the commit. The connection that this takes is the one which the transaction has just given back.
+    // Some rows are answered and were not locked, such as those of a repeated confirm. Read now, they are at least as
+    // new as the commit. The transaction has just given back the connection that this takes.
     let to_answer = intents.iter().zip(&decision.answers).flat_map(|((_, intent), answer)| skus_of(intent, answer));
     let not_locked: BTreeSet<_> = to_answer.filter(|sku| !decision.rows.contains_key(*sku)).cloned().collect();
     if !not_locked.is_empty() {
@@ -70,7 +71,7 @@ fn skus_to_deduct(intent: &Intent) -> impl Iterator<Item = &Sku> {
     lines.into_iter().flat_map(Lines::skus)
 }
 
-/// The skus of which an intent is answered the row, each once.
+/// The skus whose rows are answered to an intent, each once.
 fn skus_of<'a>(intent: &'a Intent, answer: &'a Answer) -> impl Iterator<Item = &'a Sku> {
     let (asked, settled) = (intent.lines(), &answer.settlement.lines);
     let is_asked = move |sku: &&Sku| asked.is_some_and(|lines| lines.quantity(sku) > 0);

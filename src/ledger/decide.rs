@@ -1,15 +1,16 @@
-//! What becomes of a batch of intents: pure, so that every rule of settling can be read and tested without a database.
+//! What becomes of a batch of intents. It is pure, so every rule of settling can be read and tested without a database.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Intent;
 use super::database::Facts;
+use super::intent::Intent;
+use crate::domain::stock::next_version;
 use crate::domain::{Lines, Outcome, ReservationId, Settlement, Shortage, Sku, StockRow};
 
 /// What is to be written, and what each intent is answered once it is.
 #[derive(Default)]
 pub(super) struct Decision {
-    /// One an intent, in order.
+    /// One for each intent, in order.
     pub(super) answers: Vec<Answer>,
     /// All rows of the facts, as they stand after the batch.
     pub(super) rows: BTreeMap<Sku, StockRow>,
@@ -25,12 +26,12 @@ pub(super) struct Answer {
     pub(super) is_new: bool,
 }
 
-/// Decides in order of arrival. Whatever is settled, by the facts or in this batch, stands. The rows of the facts cover
-/// all lines to confirm, unless there is no such row.
+/// Decides in order of arrival. What is settled already, by the facts or earlier in this batch, stands. The rows of the
+/// facts cover all lines to confirm, except skus that have no row.
 pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a ReservationId, &'a Intent)>) -> Decision {
     let Facts { now_micros, rows, settled, .. } = facts;
     let mut decision = Decision { rows, ..Decision::default() };
-    // The place among the answers of each that is settled in this batch.
+    // Where the answer stands of each reservation that is settled in this batch.
     let mut settled_here = HashMap::new();
     for (place, (id, intent)) in intents.into_iter().enumerate() {
         let earlier = settled_here.get(id).map(|earlier: &usize| &decision.answers[*earlier].settlement);
@@ -44,11 +45,6 @@ pub(super) fn decide<'a>(facts: Facts, intents: impl IntoIterator<Item = (&'a Re
         decision.answers.push(answer);
     }
     decision
-}
-
-/// The version of a row that changes now. It grows even if the database's clock went back.
-pub(super) fn next_version(version: i64, now_micros: i64) -> i64 {
-    version.saturating_add(1).max(now_micros)
 }
 
 impl Decision {
@@ -96,7 +92,7 @@ impl Decision {
         lines.iter().filter_map(|line| short(&line.sku, line.quantity.into())).collect()
     }
 
-    /// A row gets one new version a batch: it is never seen in between.
+    /// A row gets one new version in a batch, because it is never seen in between.
     fn deduct(&mut self, now_micros: i64, lines: &Lines) {
         for line in lines.iter() {
             let Some(row) = self.rows.get_mut(&line.sku) else { continue };

@@ -1,7 +1,9 @@
 //! The ledger's database in MySQL (MySQL 8, MariaDB) or SQLite, through sea-orm. The only place that knows SQL.
 
+mod claim;
 mod dialect;
 mod entity;
+mod failure;
 mod insert;
 mod migrate;
 mod open;
@@ -10,30 +12,39 @@ mod pool;
 mod query;
 mod select;
 mod transaction;
+mod writable;
+mod write_probe;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DatabaseConnection;
 
-use self::dialect::{Dialect, failure};
+use self::dialect::Dialect;
+use self::open::unsuitable_if_unwritable;
 use self::pool::Pool;
 use self::transaction::SqlTransaction;
-use super::database::{Ask, Capacity, Database, DatabaseError, Facts, Transaction};
-use super::{Book, LedgerError};
+use self::writable::Writable;
+use self::write_probe::WriteProbe;
+use super::database::{Book, Capacity, Database, Facts, Reads, Transaction};
+use super::error::LedgerError;
 use crate::domain::{Location, ReservationId, Settlement, Sku, StockRow};
+
+pub use self::claim::Claim;
 
 /// A MySQL or SQLite database.
 pub(super) struct SqlDatabase {
     pool: Pool,
+    writable: Writable,
+    write_probe: WriteProbe,
     connections_max: u32,
 }
 
 impl SqlDatabase {
     /// Connects, or says within seconds why not.
     pub(super) async fn open(url: &str, connections_max: u32) -> Result<Self, LedgerError> {
-        Ok(Self { pool: Pool::open(url, connections_max).await?, connections_max })
+        let pool = Pool::open(url, connections_max).await?;
+        Ok(Self { pool, writable: Writable::default(), write_probe: WriteProbe::default(), connections_max })
     }
 
     fn dialect(&self) -> Dialect {
@@ -51,8 +62,9 @@ impl SqlDatabase {
 
 #[async_trait]
 impl Database for SqlDatabase {
-    async fn begin(&self, location: &Location, ask: Ask<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError> {
-        let begin = |db| async move { SqlTransaction::begin(&db, self.dialect(), location, &ask).await };
+    async fn begin(&self, location: &Location, reads: Reads<'_>) -> Result<(Facts, Box<dyn Transaction>), LedgerError> {
+        let (dialect, writable) = (self.dialect(), &self.writable);
+        let begin = |db| async move { SqlTransaction::begin(&db, dialect, location, &reads, writable).await };
         let (facts, transaction) = self.with(begin).await?;
         Ok((facts, Box::new(transaction)))
     }
@@ -100,11 +112,23 @@ impl Database for SqlDatabase {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        Ok(self.pool.db().ping().await?)
+        if self.writable.is_proved() {
+            return Ok(self.pool.db().ping().await?);
+        }
+        self.write_probe.prove(&self.pool, &self.writable).await
     }
 
     async fn migrate(&self) -> Result<usize, LedgerError> {
-        migrate::migrate(&self.pool).await
+        let migrated = async {
+            let applied = migrate::migrate(&self.pool).await?;
+            // SQLite has no other writer that could make the file writable later. A MySQL server that is read-only now
+            // may be the primary soon, and Redis serves meanwhile.
+            if self.dialect() == Dialect::Sqlite {
+                self.write_probe.prove(&self.pool, &self.writable).await?;
+            }
+            Ok(applied)
+        };
+        migrated.await.map_err(unsuitable_if_unwritable)
     }
 
     async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
@@ -119,11 +143,5 @@ impl Database for SqlDatabase {
         let (queues, batches_at_once) = (self.dialect().queues(), self.dialect().batches_at_once(self.connections_max));
         let others = (self.connections_max as usize).saturating_sub(queues * batches_at_once).max(1);
         Capacity { queues, batches_at_once, others }
-    }
-}
-
-impl From<DbErr> for LedgerError {
-    fn from(error: DbErr) -> Self {
-        LedgerError::Unavailable(DatabaseError { failure: failure(&error), cause: Arc::new(error) })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::LedgerError;
-use super::change::{Change, Moved};
-use super::database::{Ask, ChangeMade, Database, Facts, Writes};
+use super::change::Change;
+use super::database::{ChangeMade, Database, Facts, Moved, Reads, Writes};
+use super::error::LedgerError;
 use crate::domain::{Location, Refusal, RequestId, Sku, StockRow};
 
 /// Applies the change once, however often it is asked for under this id.
@@ -15,8 +15,8 @@ pub(super) async fn apply(
     change: Change<'_>,
 ) -> Result<Result<(), Refusal>, LedgerError> {
     let fingerprint = change.fingerprint().to_string();
-    let ask = Ask { skus: change.skus().into_iter().collect(), change: Some(request_id), ..Ask::default() };
-    let (facts, transaction) = database.begin(location, ask).await?;
+    let reads = Reads { skus: change.skus().into_iter().collect(), change: Some(request_id), ..Reads::default() };
+    let (facts, transaction) = database.begin(location, reads).await?;
     let moved = match decide(&change, &facts, request_id, &fingerprint) {
         Ok(moved) => moved,
         Err(refusal) => {
@@ -24,8 +24,8 @@ pub(super) async fn apply(
             return Ok(Err(refusal));
         }
     };
-    // A new row is inserted and not merged: whoever was faster with the same sku must make this one begin again, for
-    // its movement would be wrong.
+    // A new row is inserted and not merged. If another request inserted the same sku first, this one must begin again,
+    // because its movement would be wrong.
     let (changed_rows, new_rows) =
         moved.iter().map(|moved| (&moved.sku, &moved.row)).partition(|(sku, _)| facts.rows.contains_key(*sku));
     let change = ChangeMade { request_id, fingerprint: &fingerprint, reason: change.reason(), moved: &moved };
@@ -40,15 +40,15 @@ pub(super) async fn rows_behind_locks(
     location: &Location,
     skus: &[Sku],
 ) -> Result<BTreeMap<Sku, StockRow>, LedgerError> {
-    let ask = Ask { skus: skus.iter().collect(), ..Ask::default() };
-    let (facts, transaction) = database.begin(location, ask).await?;
+    let reads = Reads { skus: skus.iter().collect(), ..Reads::default() };
+    let (facts, transaction) = database.begin(location, reads).await?;
     transaction.commit(Writes::default()).await?;
     Ok(facts.rows)
 }
 
-/// What is to be moved; nothing if that was done already. This was looked at behind the locks, so that of two equal
-/// requests the second sees the first. If there was nothing to lock, they collide at the key of their first movement,
-/// and the second is repeated.
+/// What is to be moved; nothing if that was done already. The facts were read behind the locks, so the second of two
+/// equal requests sees the first. Where there was nothing to lock they collide at the key of their first movement, and
+/// the second is repeated.
 fn decide(
     change: &Change<'_>,
     facts: &Facts,

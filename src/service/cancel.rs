@@ -7,7 +7,7 @@ use fail::fail_point;
 use super::holds::CancelBegun;
 use super::{Error, Service};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, State};
-use crate::ledger::{Intent, Place};
+use crate::ledger::{Intent, QueuePermit};
 
 impl Service {
     /// Gives the stock back for good. An unknown id is remembered as cancelled.
@@ -16,11 +16,11 @@ impl Service {
     /// Refused: `Confirmed`. `OutcomeUnknown`: the caller repeats to be sure. Unless a confirm had begun, the units are
     /// free and recovery settles the cancel.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
-        let place = self.ledger.place(location)?;
+        let permit = self.ledger.queue_permit(location)?;
         let reservation = match self.holds.cancel(location, &id).await? {
             CancelBegun::Unsettled => {
                 fail_point!("cancel-released", |_| std::process::abort());
-                self.settle_cancel(place, location, id).await?
+                self.settle_cancel(permit, location, id).await?
             }
             CancelBegun::Ended(reservation) => reservation,
         };
@@ -34,11 +34,11 @@ impl Service {
     /// store, and answers it.
     pub(super) async fn settle_cancel(
         &self,
-        place: Place,
+        permit: QueuePermit,
         location: &Location,
         id: ReservationId,
     ) -> Result<Reservation, Error> {
-        let verdict = place.settle(location.clone(), id, Intent::Cancel).await;
+        let verdict = permit.settle(location.clone(), id, Intent::Cancel).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("cancel-committed", |_| std::process::abort());
         // Without its tombstone a Reserve that arrives late would hold stock, so a caller must repeat if this fails.

@@ -13,7 +13,7 @@ use super::holds::Begun;
 use super::settle::ended;
 use super::{Error, LatePolicy, Service};
 use crate::domain::{Fingerprint, Lines, Location, Refusal, Reservation, ReservationId, Shortage, State};
-use crate::ledger::{Intent, Place, Verdict};
+use crate::ledger::{Intent, QueuePermit, Verdict};
 
 impl Service {
     /// Makes the deduction of a reservation, or of a part of it, permanent.
@@ -28,25 +28,25 @@ impl Service {
         part: Option<Lines>,
         late: LatePolicy,
     ) -> Result<Reservation, Error> {
-        // The place comes first: an overloaded service refuses before it has promised anything.
-        let place = self.ledger.place(location)?;
+        // The permit comes first: an overloaded service refuses before it has promised anything.
+        let permit = self.ledger.queue_permit(location)?;
         let wanted = part.as_ref().map(Lines::fingerprint);
         let refusal = match self.holds.begin(location, &id, part, late == LatePolicy::Reacquire).await? {
             Begun::Confirming(reservation) => {
                 fail_point!("confirm-begun", |_| std::process::abort());
-                let committed = self.commit(place, location, reservation).await?;
+                let committed = self.commit(permit, location, reservation).await?;
                 let Verdict { settlement, rows, .. } = committed.verdict.clone();
                 self.settle_hold_soon(location, settlement, rows);
                 return committed.answer();
             }
             Begun::Confirmed(reservation) => return Ok(reservation),
             Begun::Short(shortages) => {
-                let settled = Box::pin(self.reject(place, location, &id, &shortages)).await?;
+                let settled = Box::pin(self.reject(permit, location, &id, &shortages)).await?;
                 return answer(Some(settled), wanted, Refusal::Rejected(id, shortages));
             }
             Begun::Ended(reservation) => {
-                // If a cancel has to be settled on the way, it takes a place of its own.
-                drop(place);
+                // If a cancel has to be settled on the way, it takes a permit of its own.
+                drop(permit);
                 let checked = self.checked_with_ledger(location, reservation).await?;
                 return answer(Some(checked), wanted, Refusal::Expired(id));
             }
@@ -58,7 +58,7 @@ impl Service {
     /// Step (b) for a reservation that is confirming.
     pub(super) async fn commit(
         &self,
-        place: Place,
+        permit: QueuePermit,
         location: &Location,
         begun: Reservation,
     ) -> Result<Committed, Error> {
@@ -66,7 +66,7 @@ impl Service {
             return Err(Error::broken(format!("{begun:?} is confirming without fingerprints")));
         };
         let intent = Intent::Confirm { lines: begun.lines.clone(), reserved, confirmed };
-        let verdict = place.settle(location.clone(), begun.id, intent).await.map_err(|error| {
+        let verdict = permit.settle(location.clone(), begun.id, intent).await.map_err(|error| {
             // Recovery finds it by its hold, unless the holds' store forgets that.
             self.follower.follow(location, begun.lines.skus());
             Error::from(error).once_begun()
@@ -79,13 +79,13 @@ impl Service {
     /// answered: otherwise a late duplicate of the request could deduct what the caller was told is gone.
     async fn reject(
         &self,
-        place: Place,
+        permit: QueuePermit,
         location: &Location,
         id: &ReservationId,
         shortages: &[Shortage],
     ) -> Result<Reservation, Error> {
         let lines = shortages.iter().map(|short| (short.sku.clone(), short.requested as u32)).collect();
-        let verdict = place.settle(location.clone(), id.clone(), Intent::Reject { lines }).await;
+        let verdict = permit.settle(location.clone(), id.clone(), Intent::Reject { lines }).await;
         let verdict = verdict.map_err(|error| Error::from(error).once_begun())?;
         fail_point!("confirm-rejected", |_| std::process::abort());
         self.holds.settle(location, verdict.settlement, verdict.rows).await.map_err(Error::once_begun)

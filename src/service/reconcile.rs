@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::{Error, Service};
 use crate::domain::{Location, Reservation, ReservationId, Settlement, Sku, State, StockRow};
 use crate::holds::{Held, Position};
-use crate::ledger::Book;
+use crate::ledger::database::Book;
 
 /// The first findings are reported in words, the rest only counted.
 const FINDINGS_MAX: usize = 1000;

@@ -57,13 +57,13 @@ impl Service {
     }
 
     async fn finish(&self, location: &Location, reservation: Reservation) -> Result<Reservation, Error> {
-        let place = self.ledger.place(location)?;
+        let permit = self.ledger.queue_permit(location)?;
         match reservation.state {
             State::Confirming => {
-                let Verdict { settlement, rows, .. } = self.commit(place, location, reservation).await?.verdict;
+                let Verdict { settlement, rows, .. } = self.commit(permit, location, reservation).await?.verdict;
                 self.holds.settle(location, settlement, rows).await
             }
-            State::Cancelled => self.settle_cancel(place, location, reservation.id).await,
+            State::Cancelled => self.settle_cancel(permit, location, reservation.id).await,
             State::Held | State::Confirmed | State::Expired | State::Rejected => {
                 Err(Error::broken(format!("{reservation:?} was claimed")))
             }

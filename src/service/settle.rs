@@ -85,7 +85,9 @@ impl Service {
             // A cancel without a settlement could be forgotten, so it is settled before the caller is told.
             State::Cancelled => match Box::pin(self.read_settlement(location, &reservation.id)).await? {
                 Some(settled) => Ok(settled),
-                None => Box::pin(self.settle_cancel(self.ledger.place(location)?, location, reservation.id)).await,
+                None => {
+                    Box::pin(self.settle_cancel(self.ledger.queue_permit(location)?, location, reservation.id)).await
+                }
             },
             // `Confirming` means "not known to be durable", which is also true while the ledger does not answer.
             State::Confirming => match Box::pin(self.read_settlement(location, &reservation.id)).await {

@@ -35,29 +35,22 @@ const LINES_MEDIAN_MAX: usize = 110;
 const COLUMNS_MAX: usize = 120;
 
 /// Not true yet: what stands in these lists is excused. Whoever mends it takes it out; nothing is added.
-const CIRCLES_YET: [&str; 4] = ["grpc", "grpc::http2", "holds::redis", "ledger"];
-const LONG_YET: [&str; 3] = ["src/holds/embedded/location.rs", "src/holds/redis/holds.lua", "src/ledger/queue.rs"];
-const WIDE_YET: [&str; 22] = [
+const CIRCLES_YET: [&str; 3] = ["grpc", "grpc::http2", "holds::redis"];
+const LONG_YET: [&str; 2] = ["src/holds/embedded/location.rs", "src/holds/redis/holds.lua"];
+const WIDE_YET: [&str; 15] = [
     "benches/Cargo.toml",
     "benches/src/ceiling/mysql.rs",
     "benches/src/peer/mysql.rs",
     "benches/src/targets.rs",
-    "migrations/Cargo.toml",
     "src/app.rs",
     "src/config.rs",
     "src/grpc/status/tests.rs",
     "src/holds/redis/holds.lua",
     "src/holds/redis/server.rs",
-    "src/ledger.rs",
-    "src/ledger/sql/dialect.rs",
-    "src/ledger/sql/packet.rs",
-    "src/ledger/sql/query.rs",
     "src/service/follow.rs",
     "src/service/holds/upkeep.rs",
     "src/service/losses.rs",
     "src/service/stock.rs",
-    "tests/it/ledger_contract/dropped.rs",
-    "tests/it/ledger_contract/life.rs",
     "tests/it/lua_specification/steps.rs",
     "tests/it/process.rs",
 ];

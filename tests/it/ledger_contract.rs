@@ -5,10 +5,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::future::join_all;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use stockhold::domain::{
     Adjustment, Lines, Location, Outcome, Refusal, RequestId, ReservationId, Sku, StockRow, StockTarget,
 };
-use stockhold::ledger::{Book, Intent, Ledger, LedgerConfig, LedgerError, Verdict};
+use stockhold::ledger::database::Book;
+use stockhold::ledger::{Intent, Ledger, LedgerConfig, LedgerError, Verdict};
 
 use crate::support::database::{self, TestDatabase};
 
@@ -48,6 +50,7 @@ mod query;
 mod race;
 mod settle;
 mod supply;
+mod writable;
 
 /// A migrated ledger and the database under it.
 pub(crate) struct Fixture {
@@ -118,8 +121,23 @@ impl Fixture {
     }
 }
 
+/// The numbers that a query of MySQL answers.
+async fn numbers(connection: &DatabaseConnection, sql: &str) -> Vec<i64> {
+    let rows = connection.query_all_raw(Statement::from_string(DbBackend::MySql, sql)).await.expect(sql);
+    rows.iter().map(|row| row.try_get_by_index(0).expect("a number")).collect()
+}
+
+async fn kill_connections_of_others(connection: &DatabaseConnection) {
+    let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
+                  WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    for id in numbers(connection, others).await {
+        // It is no error if one ended by itself meanwhile.
+        let _ = connection.execute_unprepared(&format!("KILL {id}")).await;
+    }
+}
+
 async fn settle(ledger: &Ledger, name: &str, intent: Intent) -> Result<Verdict, LedgerError> {
-    ledger.place(&here())?.settle(here(), id(name), intent).await
+    ledger.queue_permit(&here())?.settle(here(), id(name), intent).await
 }
 
 /// Runs all at the same time and fails if that takes unreasonably long.

@@ -127,7 +127,7 @@ async fn a_confirm_that_crashed_is_rolled_forward(it: LocalService) {
     }
     let print = lines(&[("a", 1)]).fingerprint();
     let intent = Intent::Confirm { lines: lines(&[("a", 1)]), reserved: print, confirmed: print };
-    let place = it.ledger.place(&location("l")).expect("a place");
+    let place = it.ledger.queue_permit(&location("l")).expect("a place");
     place.settle(location("l"), id("committed"), intent).await.expect("commits");
     assert_eq!(it.stock("a").await, (10, 2), "never too generous in between");
     // Long after the deadline.
@@ -169,7 +169,7 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.clock.at(TTL_MS);
     for name in names {
         assert_eq!(it.get(name).await, To(State::Expired));
-        let place = it.ledger.place(&location("l")).expect("a place");
+        let place = it.ledger.queue_permit(&location("l")).expect("a place");
         let reject = Intent::Reject { lines: lines(&[("a", 1)]) };
         place.settle(location("l"), id(name), reject).await.expect("settles");
         // Each is the first who is told.

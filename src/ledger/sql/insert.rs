@@ -1,5 +1,5 @@
-//! Writing: the text of the statements. A packet of them stays far below the 16 MB that MariaDB takes, for a batch has
-//! at most a thousand lines or intents, and a change of supply a hundred items.
+//! Writing: the text of the statements. A packet of them stays far below the 16 MB that MariaDB takes, because a batch
+//! has at most a thousand lines or intents, and a change of supply a hundred items.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::entity::{deduction, movement, settlement, stock};
 use crate::domain::{Location, Sku, StockRow};
 use crate::ledger::database::{ChangeMade, Writes};
 
-/// All that is to be written, in the order in which everybody writes. What exists already fails as a duplicate key,
+/// All that is to be written, in the order that all transactions keep. What exists already fails as a duplicate key,
 /// except for the changed rows.
 pub(super) fn statements(dialect: Dialect, location: &Location, writes: &Writes<'_>) -> Vec<String> {
     let all = [
@@ -85,8 +85,7 @@ fn rows(location: &Location, rows: &BTreeMap<&Sku, &StockRow>) -> Option<InsertS
     insert(stock::Entity, [Location, Sku, OnHand, Floor, Version, Retired], rows)
 }
 
-/// Writes rows that are known to exist and locked: the one statement of both engines that gives every row its own
-/// values.
+/// Writes rows that exist and are locked. It is the one statement of both engines that gives every row its own values.
 fn changed_rows(location: &Location, changed: &BTreeMap<&Sku, &StockRow>) -> Option<InsertStatement> {
     use stock::Column::{Floor, Location, OnHand, Retired, Sku, Version};
     let mut insert = rows(location, changed)?;

@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr, SqliteTransactionMode, TransactionOptions,
 use super::dialect::Dialect;
 use super::open::{Address, one_session};
 use super::pool::Pool;
-use crate::ledger::LedgerError;
+use crate::ledger::error::LedgerError;
 
 /// The lock that instances of one database share. A name has at most 64 characters. (MySQL 9.6 and later have no SHA1.)
 const MYSQL_LOCK: &str =

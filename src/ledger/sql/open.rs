@@ -12,7 +12,8 @@ use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions, Connection, MySqlConnec
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr};
 
 use super::dialect::Dialect;
-use crate::ledger::{ACQUIRE_TIMEOUT, LedgerError};
+use crate::ledger::error::{Failure, LedgerError};
+use crate::ledger::repeat::ACQUIRE_TIMEOUT;
 
 /// A connection that was idle for this long is pinged before it is used, because the server may have been restarted
 /// meanwhile.
@@ -115,7 +116,8 @@ impl Address {
             }
             Self::Sqlite(options) => {
                 let pool = tested(SqlitePoolOptions::new()).max_connections(connections_max);
-                Ok(pool.connect_with(options.clone()).await.map_err(connection_error)?.into())
+                let pool = pool.connect_with(options.clone()).await;
+                Ok(pool.map_err(|error| unsuitable_if_unwritable(connection_error(error)))?.into())
             }
         }
     }
@@ -158,6 +160,17 @@ async fn begin_session(connection: &mut MySqlConnection) -> Result<(), LedgerErr
         }
     }
     Ok(())
+}
+
+/// A database that takes no writes is of no use from the start. The words say what to do about it.
+pub(super) fn unsuitable_if_unwritable(error: LedgerError) -> LedgerError {
+    match &error {
+        LedgerError::Unavailable(cause) if cause.failure == Failure::Unwritable => LedgerError::Unsuitable(format!(
+            "it takes no writes: {cause}. Check that it is not read-only (mode= in a SQLite URL), that this user may \
+             write to it (to a SQLite file and its folder), and that its disk is not full"
+        )),
+        _ => error,
+    }
 }
 
 fn connection_error(error: sqlx::Error) -> LedgerError {

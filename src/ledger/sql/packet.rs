@@ -1,11 +1,10 @@
-//! Statements that travel together. A way to the database and back costs more than most statements, and as text any
-//! number of them shares one; prepared statements each need their own, and as many preparations as their lists have
-//! lengths.
+//! Statements that travel together. A round trip costs more than most statements, and any number of statements in text
+//! shares one. A prepared statement needs its own, and one more preparation for each length of its lists.
 //!
-//! Both engines run the statements of a packet in order and stop at the first that fails, so a `COMMIT` behind a failure
-//! does not run. Galera is the exception: it runs the rest of a packet whose transaction it has aborted. `open` refuses
-//! it. Neither engine waits for the client within a packet: a packet that has arrived is run even if nobody reads the
-//! answer.
+//! Both engines run the statements of a packet in order and stop at the first that fails, so a `COMMIT` behind a
+//! failure does not run. Galera is the exception: it runs the rest of a packet whose transaction it has aborted. `open`
+//! refuses it. Neither engine waits for the client within a packet: a packet that has arrived is run even if its answer
+//! is never read.
 
 use futures::TryStreamExt;
 use sea_orm::sqlx::pool::PoolConnection;
@@ -24,7 +23,7 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// Waits for one.
+    /// Waits for a connection.
     pub(super) async fn of(db: &DatabaseConnection, dialect: Dialect) -> Result<Self, DbErr> {
         let connection = match dialect {
             Dialect::MySql => db.get_mysql_connection_pool().acquire().await.map(Self::MySql),
@@ -47,8 +46,7 @@ impl Connection {
         answers.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
     }
 
-    /// Ends it without a word to the server, which may not be listening, and gives its place in the pool free. The
-    /// server rolls back what it had begun.
+    /// Ends it without waiting for the server, and frees its place in the pool. The server rolls back what was begun.
     pub(super) fn cut(self) {
         match self {
             Self::MySql(connection) => drop(connection.detach()),
@@ -62,7 +60,7 @@ where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     QueryResult: From<DB::Row>,
 {
-    // Every text in it was written by sea-query, which escapes it.
+    // sea-query wrote every value in it, escaped.
     let mut answered = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
     let (mut answers, mut rows) = (Vec::new(), Vec::new());
     while let Some(next) = answered.try_next().await? {

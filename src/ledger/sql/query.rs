@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::Condition;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, QueryResult,
     QuerySelect, Statement, Value,
 };
 
-use super::dialect::{Dialect, by_primary_key};
+use super::dialect::{Dialect, by_primary_key, by_version};
 use super::entity::stock::{Column, Entity};
 use super::packet::Connection;
 use super::select;
 use crate::domain::{Location, ReservationId, Settlement, Sku, StockRow};
-use crate::ledger::{Book, LedgerError};
+use crate::ledger::database::Book;
+use crate::ledger::error::LedgerError;
 
 /// The rows of these skus, those that exist.
 pub(super) async fn rows(
@@ -52,7 +52,7 @@ async fn ask(
 
 /// The database's clock, in microseconds since 1970.
 pub(super) async fn now_micros(db: &DatabaseConnection, dialect: Dialect) -> Result<i64, DbErr> {
-    dialect.row(db, dialect.now_micros()).await?.try_get("", "now_micros")
+    dialect.row(db, &dialect.now_micros()).await?.try_get("", "now_micros")
 }
 
 /// Rows in byte order of the sku.
@@ -68,29 +68,27 @@ pub(super) async fn list_rows(
     models.into_iter().map(|model| model.into_row()).collect()
 }
 
-/// Rows in order of their version, then of the sku.
+/// Rows in order of their version, then of the sku. The rest of one version and the later versions are two ranges of
+/// the index: as one condition, each page would read all rows of the version that the pages before have passed. A row
+/// that changes between the two statements is missed by neither, because its version grows.
 pub(super) async fn rows_changed(
     db: DatabaseConnection,
     location: &Location,
     (version, sku): (i64, Option<&Sku>),
     limit: u64,
 ) -> Result<Vec<(Sku, StockRow)>, LedgerError> {
-    let later = Column::Version.gt(version);
-    let after = match sku {
-        None => Condition::all().add(later),
-        // The first condition is implied by the second; the index can seek by it.
-        Some(sku) => Condition::all()
-            .add(Column::Version.gte(version))
-            .add(Condition::any().add(later).add(Column::Sku.gt(sku.as_str()))),
-    };
-    let models = Entity::find()
-        .filter(Column::Location.eq(location.as_str()))
-        .filter(after)
-        .order_by_asc(Column::Version)
-        .order_by_asc(Column::Sku)
-        .limit(limit)
-        .all(&db)
-        .await?;
+    let of_location = || by_version(Entity::find().filter(Column::Location.eq(location.as_str())));
+    let mut models = Vec::new();
+    if let Some(sku) = sku {
+        let rest = of_location().filter(Column::Version.eq(version)).filter(Column::Sku.gt(sku.as_str()));
+        models = rest.order_by_asc(Column::Sku).limit(limit).all(&db).await?;
+    }
+    let left = limit.saturating_sub(models.len() as u64);
+    if left > 0 {
+        let later = of_location().filter(Column::Version.gt(version));
+        let later = later.order_by_asc(Column::Version).order_by_asc(Column::Sku).limit(left);
+        models.extend(later.all(&db).await?);
+    }
     models.into_iter().map(|model| model.into_row()).collect()
 }
 
@@ -104,14 +102,14 @@ pub(super) async fn locations(db: DatabaseConnection) -> Result<Vec<Location>, L
     found.into_iter().map(parse).collect()
 }
 
-/// One statement, because a statement is what sees one snapshot. It reads all deductions of the location, so that no
-/// confirm has to keep an index by sku.
-const BOOKS: &str = "SELECT stock.sku AS sku, on_hand, \
-    CAST(COALESCE(moved.units, 0) AS SIGNED) AS moved, CAST(COALESCE(deducted.units, 0) AS SIGNED) AS deducted FROM stock \
-    LEFT JOIN (SELECT sku, SUM(delta) AS units FROM movements WHERE location = ? AND sku > ? AND sku <= ? GROUP BY sku) AS moved \
-    ON moved.sku = stock.sku \
-    LEFT JOIN (SELECT sku, SUM(quantity) AS units FROM deductions WHERE location = ? AND sku > ? AND sku <= ? GROUP BY sku) AS deducted \
-    ON deducted.sku = stock.sku \
+/// One statement, because one statement sees one snapshot. It reads all deductions of the location, so that no confirm
+/// has to keep an index by sku.
+const BOOKS: &str = "SELECT stock.sku AS sku, on_hand, CAST(COALESCE(moved.units, 0) AS SIGNED) AS moved, \
+    CAST(COALESCE(deducted.units, 0) AS SIGNED) AS deducted FROM stock \
+    LEFT JOIN (SELECT sku, SUM(delta) AS units FROM movements \
+    WHERE location = ? AND sku > ? AND sku <= ? GROUP BY sku) AS moved ON moved.sku = stock.sku \
+    LEFT JOIN (SELECT sku, SUM(quantity) AS units FROM deductions \
+    WHERE location = ? AND sku > ? AND sku <= ? GROUP BY sku) AS deducted ON deducted.sku = stock.sku \
     WHERE location = ? AND stock.sku > ? AND stock.sku <= ? ORDER BY stock.sku";
 
 /// The books of the skus after one and up to another, as of one instant.

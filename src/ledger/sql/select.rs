@@ -9,12 +9,12 @@ use sea_orm::{
 use super::dialect::{Dialect, by_primary_key};
 use super::entity::{movement, settlement, stock};
 use crate::domain::{Location, RequestId, ReservationId, Settlement, Sku, StockRow};
-use crate::ledger::LedgerError;
+use crate::ledger::error::LedgerError;
 
 /// The longest `IN` list: below the 1000 from which MariaDB turns a list into a join.
 const LIST_MAX: usize = 512;
 
-/// The rows of these skus, which are locked in the order given if they are to be.
+/// The rows of these skus; with `lock` they are locked in the order given.
 pub(super) fn rows(dialect: Dialect, location: &Location, skus: &[&Sku], lock: bool) -> Vec<String> {
     let rows_of = |list: &[&Sku]| {
         let select = stock::Entity::find()
@@ -32,7 +32,7 @@ pub(super) fn read_rows(answered: impl Iterator<Item = QueryResult>) -> Result<B
 }
 
 /// The settlements of these reservations: a row for each deducted line, or one without a line. One statement sees a
-/// settlement with all of its deductions, for they are committed together.
+/// settlement with all of its deductions, because they are committed together.
 pub(super) fn settlements(dialect: Dialect, location: &Location, ids: &[&ReservationId]) -> Vec<String> {
     let (location, hint) = (dialect.quoted(location.as_str()), dialect.primary_key_hint());
     let settlements_of = |list: &[&ReservationId]| {

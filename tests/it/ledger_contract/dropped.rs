@@ -1,5 +1,5 @@
-//! Whoever leaves in the midst of a transaction leaves nothing behind: neither locks nor a connection that others would
-//! find in its middle.
+//! A caller that leaves within a transaction leaves nothing behind: no locks, and no connection with a transaction
+//! open.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,7 +18,7 @@ cases! {
 /// Far more than a change takes.
 const POLLS_MAX: usize = 200;
 
-/// As the ledger sets it: a change that comes upon a lock which stays takes at least this.
+/// As the ledger sets it. A change that meets a lock which stays takes at least this long.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// Drops a future that is not ready after so many polls.
@@ -36,15 +36,16 @@ async fn within_polls<T>(mut polls: usize, future: impl Future<Output = T>) -> O
 }
 
 async fn has_open_transactions(connection: &DatabaseConnection) -> bool {
-    let sql = "SELECT trx_id FROM information_schema.innodb_trx JOIN information_schema.processlist ON id = trx_mysql_thread_id \
-        WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    let sql = "SELECT trx_id FROM information_schema.innodb_trx \
+               JOIN information_schema.processlist ON id = trx_mysql_thread_id \
+               WHERE db = DATABASE() AND id <> CONNECTION_ID()";
     let found = connection.query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await;
     found.expect("answers").is_some()
 }
 
 async fn a_change_that_is_dropped_anywhere_leaves_nothing_open(f: &Fixture) {
     f.stock(&[("a", 0)]).await;
-    // Another instance: whoever uses the same connection may end what was left open on it.
+    // Another instance has its own connections. On the same connection the next use may end what was left open.
     let other = f.another().await;
     let mut dropped = 0_usize;
     // The first round finds no connection idle, and is dropped while it connects.
@@ -68,7 +69,7 @@ async fn a_change_that_is_dropped_anywhere_leaves_nothing_open(f: &Fixture) {
             assert!(polls < POLLS_MAX, "it ends");
         }
     }
-    // SQLite may be done before anybody looks.
+    // SQLite may be done before the test looks.
     if f.database.is_mysql() {
         assert!(dropped >= 3, "{dropped} were dropped");
         let connection = f.database.connect().await;
@@ -76,6 +77,6 @@ async fn a_change_that_is_dropped_anywhere_leaves_nothing_open(f: &Fixture) {
         eventually("no transaction is open", LOCK_WAIT, all_ended).await;
     }
     let (counted, done) = (f.on_hand("a").await as usize, dropped + 3);
-    assert!((done..=done + dropped).contains(&counted), "{counted} with {dropped} of which nobody knows");
+    assert!((done..=done + dropped).contains(&counted), "{counted} with {dropped} of unknown outcome");
     other.close().await.unwrap();
 }

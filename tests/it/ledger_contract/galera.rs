@@ -2,26 +2,12 @@
 
 use std::process::Stdio;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::ConnectionTrait;
 
 use super::*;
 use crate::support::eventually;
 use crate::support::galera::Galera;
 use crate::support::server::stockhold;
-
-async fn numbers(connection: &DatabaseConnection, sql: &str) -> Vec<i64> {
-    let rows = connection.query_all_raw(Statement::from_string(DbBackend::MySql, sql)).await.expect(sql);
-    rows.iter().map(|row| row.try_get_by_index(0).expect("a number")).collect()
-}
-
-async fn kill_connections_of_others(connection: &DatabaseConnection) {
-    let others = "SELECT CAST(id AS SIGNED) FROM information_schema.processlist \
-                  WHERE db = DATABASE() AND id <> CONNECTION_ID()";
-    for id in numbers(connection, others).await {
-        // It is no error if one ended by itself meanwhile.
-        let _ = connection.execute_unprepared(&format!("KILL {id}")).await;
-    }
-}
 
 #[tokio::test]
 async fn a_galera_node_ends_the_start_before_anything_is_written() {

@@ -1,4 +1,4 @@
-//! What callers send is data, whatever it looks like.
+//! What callers send is data and never SQL.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -9,7 +9,7 @@ cases! {
     a_reason_may_be_any_text
 }
 
-/// Whatever ends a text, a statement or a line somewhere, or begins a comment, a placeholder or an escape.
+/// Texts that end a text, a statement or a line, or begin a comment, a placeholder or an escape.
 const NAMES: [&str; 30] = [
     "'",
     "''",
@@ -53,8 +53,8 @@ async fn names_that_look_like_sql_are_names(f: &Fixture) {
 
         let wanted: Vec<_> = NAMES.map(|name| (name, 1)).into();
         let settle = async || {
-            let place = f.ledger.place(&location).unwrap();
-            place.settle(location.clone(), id(name), confirm(&wanted)).await.unwrap()
+            let permit = f.ledger.queue_permit(&location).unwrap();
+            permit.settle(location.clone(), id(name), confirm(&wanted)).await.unwrap()
         };
         let (first, repeated) = (settle().await, settle().await);
         assert_eq!(first.settlement.outcome, Outcome::Confirmed, "{name:?}");

@@ -13,7 +13,7 @@ cases! {
     a_full_queue_refuses_at_once
     a_lock_held_longer_than_its_timeout_is_outlived
     an_offender_stands_alone
-    closing_settles_what_has_a_place
+    closing_settles_what_has_a_permit
     a_ledger_that_is_closed_refuses
 }
 
@@ -96,12 +96,12 @@ async fn durable_settings_are_told_from_weak_ones(f: &Fixture) {
 async fn a_full_queue_refuses_at_once(f: &Fixture) {
     f.stock(&[("a", 5)]).await;
     let small = Ledger::connect(&LedgerConfig { queue_max: 1, ..config(&f.database) }).await.unwrap();
-    let place = small.place(&here()).unwrap();
-    assert!(matches!(small.place(&here()), Err(LedgerError::Overloaded)));
-    let verdict = place.settle(here(), id("r"), confirm(&[("a", 1)])).await.unwrap();
+    let permit = small.queue_permit(&here()).unwrap();
+    assert!(matches!(small.queue_permit(&here()), Err(LedgerError::Overloaded)));
+    let verdict = permit.settle(here(), id("r"), confirm(&[("a", 1)])).await.unwrap();
     assert_eq!(verdict.settlement.outcome, Outcome::Confirmed);
-    drop(small.place(&here()).unwrap());
-    drop(small.place(&here()).unwrap());
+    drop(small.queue_permit(&here()).unwrap());
+    drop(small.queue_permit(&here()).unwrap());
     small.close().await.unwrap();
 }
 
@@ -140,16 +140,16 @@ async fn an_offender_stands_alone(f: &Fixture) {
     assert_eq!(f.on_hand("a").await, 30);
 }
 
-async fn closing_settles_what_has_a_place(f: &Fixture) {
+async fn closing_settles_what_has_a_permit(f: &Fixture) {
     f.stock(&[("a", 50)]).await;
     let ledger = f.another().await;
-    let places: Vec<_> = (0..20).map(|_| ledger.place(&here()).unwrap()).collect();
-    let settling = together(places.into_iter().enumerate().map(async |(number, place)| {
-        // The closing has begun: no place is left to take.
-        while ledger.place(&here()).is_ok() {
+    let permits: Vec<_> = (0..20).map(|_| ledger.queue_permit(&here()).unwrap()).collect();
+    let settling = together(permits.into_iter().enumerate().map(async |(number, permit)| {
+        // Wait until the closing has begun and no permit can be had.
+        while ledger.queue_permit(&here()).is_ok() {
             tokio::task::yield_now().await;
         }
-        place.settle(here(), id(&format!("r{number}")), confirm(&[("a", 1)])).await.unwrap()
+        permit.settle(here(), id(&format!("r{number}")), confirm(&[("a", 1)])).await.unwrap()
     }));
     let (verdicts, closed) = tokio::join!(settling, ledger.close());
     closed.unwrap();
@@ -160,14 +160,14 @@ async fn closing_settles_what_has_a_place(f: &Fixture) {
 async fn a_ledger_that_is_closed_refuses(f: &Fixture) {
     let ledger = f.another().await;
     ledger.close().await.unwrap();
-    assert!(matches!(ledger.place(&here()), Err(LedgerError::Unavailable(_))));
+    assert!(matches!(ledger.queue_permit(&here()), Err(LedgerError::Unavailable(_))));
     assert!(matches!(ledger.ping().await, Err(LedgerError::Unavailable(_))));
     assert!(matches!(ledger.rows(&here(), &[sku("a")]).await, Err(LedgerError::Unavailable(_))));
 }
 
 #[tokio::test]
 async fn a_database_that_cannot_be_reached_is_told_within_seconds() {
-    // A port that nobody listens on: it was free a moment ago.
+    // This port was free a moment ago, so no server listens on it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for (url, cause) in [
         (format!("mysql://root@127.0.0.1:{port}/x"), "refused"),
@@ -176,8 +176,12 @@ async fn a_database_that_cannot_be_reached_is_told_within_seconds() {
     ] {
         let config = LedgerConfig { url, connections_max: 1, queue_max: 1, batch_max: 1 };
         let connecting = tokio::time::timeout(Duration::from_secs(10), Ledger::connect(&config));
-        let Err(LedgerError::Unavailable(error)) = connecting.await.expect("is bounded") else { panic!("connected") };
-        assert!(error.to_string().contains(cause), "{error}");
+        let Err(error) = connecting.await.expect("is bounded") else { panic!("connected") };
+        let chain = match &error {
+            LedgerError::Unavailable(cause) => cause.to_string(),
+            _ => error.to_string(),
+        };
+        assert!(chain.contains(cause), "{chain}");
     }
 }
 
@@ -187,13 +191,9 @@ async fn mysql_connections_that_were_cut_are_replaced() {
         f.stock(&[("a", 50)]).await;
         together((0..20).map(async |number| f.settle(&format!("r{number}"), confirm(&[("a", 1)])).await)).await;
         let connection = f.database.connect().await;
-        let sql = "SELECT CAST(id AS SIGNED) AS id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()";
-        let others = sea_orm::Statement::from_string(sea_orm::DbBackend::MySql, sql);
-        for row in connection.query_all_raw(others).await.unwrap() {
-            // One that has gone by itself meanwhile is no error.
-            let _ = connection.execute_unprepared(&format!("KILL {}", row.try_get::<i64>("", "id").unwrap())).await;
-        }
-        let verdicts = together((0..20).map(async |number| f.settle(&format!("s{number}"), confirm(&[("a", 1)])).await)).await;
+        kill_connections_of_others(&connection).await;
+        let settle = async |number| f.settle(&format!("s{number}"), confirm(&[("a", 1)])).await;
+        let verdicts = together((0..20).map(settle)).await;
         assert!(verdicts.iter().all(|verdict| verdict.settlement.outcome == Outcome::Confirmed));
         assert_eq!(f.on_hand("a").await, 10);
     })

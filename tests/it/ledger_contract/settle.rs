@@ -155,8 +155,8 @@ async fn locations_know_nothing_of_each_other(f: &Fixture) {
     f.stock(&[("a", 5)]).await;
     for name in ["Here", "there"] {
         let there = Location::parse(name).unwrap();
-        let place = f.ledger.place(&there).unwrap();
-        let verdict = place.settle(there.clone(), id("r"), confirm(&[("a", 1)])).await.unwrap();
+        let permit = f.ledger.queue_permit(&there).unwrap();
+        let verdict = permit.settle(there.clone(), id("r"), confirm(&[("a", 1)])).await.unwrap();
         assert_eq!(verdict.settlement.outcome, Rejected);
         assert_eq!(f.ledger.rows(&there, &[sku("a")]).await.unwrap(), [(sku("a"), None)]);
     }

@@ -8,6 +8,7 @@ use stockhold::ledger::{Ledger, LedgerConfig, LedgerError};
 use tempfile::TempDir;
 
 use super::memory_database::{Calm, MemoryDatabase, Server};
+use super::required;
 
 /// The server, as a URL without a database.
 const SERVER: &str = "STOCKHOLD_TEST_DATABASE_URL";
@@ -43,19 +44,16 @@ pub(crate) fn memory() -> TestDatabase {
     TestDatabase { url: String::new(), home: Home::Memory(Arc::default()) }
 }
 
-/// An empty schema. Without a server the test fails, for a test that skips itself proves nothing.
+/// An empty schema. Without a server the test fails, because a test that skips itself proves nothing.
 pub(crate) async fn mysql() -> TestDatabase {
-    let Ok(server) = std::env::var(SERVER) else {
-        panic!("{SERVER} is not set: run tests/run, which starts the servers")
-    };
-    let server = server.trim_end_matches('/').to_owned();
+    let server = required(SERVER).trim_end_matches('/').to_owned();
     let schema = format!("t_{}", uuid::Uuid::new_v4().simple());
     execute(&server, &format!("CREATE DATABASE {schema}")).await;
     TestDatabase { url: format!("{server}/{schema}"), home: Home::Server { url: server, schema } }
 }
 
 impl TestDatabase {
-    /// A ledger over it, as `config` says but for the URL. It is not migrated.
+    /// A ledger over it with this configuration, except for the URL. It is not migrated.
     pub(crate) async fn open(&self, config: &LedgerConfig) -> Result<Ledger, LedgerError> {
         match &self.home {
             Home::Memory(server) => {

@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use stockhold::domain::{Location, Reservation, StockTarget};
 use stockhold::holds::batched::BatchedHolds;
 use stockhold::holds::embedded::{EmbeddedHolds, Snapshot};
-use stockhold::ledger::database::Failure;
-use stockhold::ledger::{Ledger, LedgerError};
+use stockhold::ledger::{Failure, Ledger, LedgerError};
 use stockhold::service::{Error, Service};
 use tokio::time::{Instant, sleep};
 

@@ -28,8 +28,13 @@ impl Instance {
     pub(crate) fn embedded() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = format!("sqlite://{}?mode=rwc", folder.path().join("stockhold.db").display());
-        let instance = Self { arguments: Vec::new(), environment: Vec::new(), folder: Some(Arc::new(folder)) };
-        instance.arg("--database-url").arg(&database)
+        Self { folder: Some(Arc::new(folder)), ..Self::over(&database) }
+    }
+
+    /// Over this database and holds in its process.
+    pub(crate) fn over(database_url: &str) -> Self {
+        let instance = Self { arguments: Vec::new(), environment: Vec::new(), folder: None };
+        instance.arg("--database-url").arg(database_url)
     }
 
     /// Over Redis and a database that others may share.

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 use crate::domain::{Fingerprint, Lines, Outcome, ReservationId, Settlement};
-use crate::ledger::LedgerError;
+use crate::ledger::error::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
 #[sea_orm(table_name = "settlements")]

@@ -4,7 +4,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::stock::UNITS_MAX;
 use crate::domain::{Sku, StockRow};
-use crate::ledger::LedgerError;
+use crate::ledger::error::LedgerError;
 
 #[derive(Clone, Debug, DeriveEntityModel)]
 #[sea_orm(table_name = "stock")]
