@@ -1,8 +1,24 @@
-//! Holds in this process: for one instance, and gone when it stops. It is also the executable specification of
-//! `redis/holds.lua`: what that library must do is what this file does, command by command.
+//! Holds in this process: for one instance, and gone when it stops. They are also the executable specification of the Lua
+//! library in Redis. Each file here says what its twin in `redis/lua/` must do; `location` and `scored` have none, because
+//! there Redis itself keeps the data.
 
+mod begin;
+mod call;
+mod cancel;
+mod claim;
+mod extend;
+mod list;
 mod location;
+mod reclaim;
+mod records;
+mod refusal;
+mod registers;
+mod reserve;
 mod scored;
+mod settle;
+mod sweep;
+mod synced;
+mod units;
 
 pub use location::LocationHolds;
 pub use scored::Scored;
@@ -59,9 +75,9 @@ impl Holds for EmbeddedHolds {
         let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = locations.entry(location.clone()).or_default();
         let now_ms = (self.clock)();
-        let replies = holds.apply(commands.to_vec(), now_ms, self.retention_ms);
+        let replies = call::apply(holds, commands.to_vec(), now_ms, self.retention_ms);
         if holds.is_empty() {
-            // Whoever asks for locations that do not exist must not fill the memory.
+            // Callers who name locations that do not exist must not fill the memory.
             locations.remove(location);
         }
         Ok(replies)

@@ -1,10 +1,11 @@
 //! Holds in Redis 7 (or what speaks its protocol and runs its functions): shared by any number of instances.
 //!
-//! One Lua library (`redis/holds.lua`) does every command atomically. What is here: the calls.
+//! One Lua library (`redis/library.rs`) does every command atomically. What is here: the calls.
 
 mod connection;
 mod error;
 mod keys;
+mod library;
 mod reply;
 mod request;
 mod server;
@@ -20,11 +21,11 @@ use fred::types::Value;
 
 use self::connection::{Connection, Connections};
 use self::error::error_of;
+use self::library::Library;
 use self::request::Request;
 use super::embedded::Clock;
-use super::{Command, FORGET_MAX, Holds, HoldsError, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, Reply, SKUS_PAGE};
+use super::{Command, Holds, HoldsError, Reply};
 use crate::domain::Location;
-use crate::domain::stock::UNITS_MAX;
 
 /// Where the Redis is and how to use it.
 #[derive(Clone, Debug)]
@@ -41,9 +42,6 @@ pub struct RedisConfig {
     pub timeout: Duration,
 }
 
-/// Enough of the library's digest that no two versions have the same.
-const DIGEST_CHARACTERS: usize = 16;
-
 /// Holds in Redis.
 pub struct RedisHolds {
     connections: Connections,
@@ -52,31 +50,6 @@ pub struct RedisHolds {
     clock: Option<Clock>,
     library: Library,
     warnings: Vec<String>,
-}
-
-/// The library of functions that does every command.
-struct Library {
-    text: String,
-    /// The function of calls that may take memory, which is refused when Redis is full.
-    taking: String,
-    /// The function of all others.
-    freeing: String,
-}
-
-impl Library {
-    /// Its names carry the digest of its text, so that instances of different versions each find their own.
-    fn new() -> Self {
-        let code = include_str!("redis/holds.lua");
-        let bounds = format!("{UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}, {SKUS_PAGE}");
-        let digest = fred::util::sha1_hash(&format!("{bounds}{code}"));
-        let name = format!("stockhold_{}", &digest[..DIGEST_CHARACTERS]);
-        let (taking, freeing) = (format!("{name}_taking"), format!("{name}_freeing"));
-        let text = format!(
-            "#!lua name={name}\nlocal TAKING, FREEING = '{taking}', '{freeing}'\n\
-             local UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX, SKUS_PAGE = {bounds}\n{code}"
-        );
-        Self { text, taking, freeing }
-    }
 }
 
 impl RedisHolds {

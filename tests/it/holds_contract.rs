@@ -202,24 +202,6 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
     assert_eq!(holds.state("waits").await, None);
 }
 
-async fn a_location_without_stock_is_forgotten_as_a_whole(holds: TestHolds) {
-    let Some(prefix) = &holds.redis_prefix else { return };
-    let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
-    let is_kept = async |name: &str| -> bool {
-        run_redis::<i64>(&client, "PTTL", &[&format!("{prefix}:{{test}}:{name}")]).await == -1
-    };
-    holds.apply(cancel("1")).await;
-    assert!(!is_kept("records").await && !is_kept("unsettled").await);
-    holds.apply(settle("1", Cancelled, &[], &[])).await;
-    holds.apply(cancel("2")).await;
-    assert!(!is_kept("records").await && !is_kept("ended").await && !is_kept("unsettled").await);
-    holds.stock(&[("a", 2)]).await;
-    for command in [cancel("3"), settle("3", Cancelled, &[], &[]), reserve("4", &[("a", 2)])] {
-        assert!(is_kept("records").await && is_kept("ended").await && is_kept("unsettled").await);
-        holds.apply(command).await;
-    }
-}
-
 async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
     holds.stock(&[("a", 9)]).await;
     holds.apply(reserve("confirmed", &[("a", 1)])).await;
@@ -582,7 +564,6 @@ contract! {
     extending_never_shortens_and_is_capped,
     an_expired_reservation_can_take_its_stock_again,
     what_has_ended_is_forgotten_after_the_retention_time,
-    a_location_without_stock_is_forgotten_as_a_whole,
     telling_the_same_end_again_leaves_nothing_behind,
     what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten,
     confirming_a_part_releases_the_rest_at_once,

@@ -1,4 +1,4 @@
-//! Reads what the library answers. The forms are described in `holds.lua`. Anything else is `Corrupt`, never a panic.
+//! Reads what the library answers. The forms are described in `lua/formats.lua`. Anything else is `Corrupt`, never a panic.
 
 use std::iter;
 use std::str::FromStr;

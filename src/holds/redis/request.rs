@@ -1,4 +1,4 @@
-//! Writes commands as the argument of a call. The forms are described in `holds.lua`. Writing to memory cannot fail.
+//! Writes commands as the argument of a call. The forms are described in `lua/formats.lua`. Writing to memory cannot fail.
 
 use std::fmt::{Display, Write};
 

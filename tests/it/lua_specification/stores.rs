@@ -1,4 +1,4 @@
-//! The two stores, and all that each of them has, as text in the forms that `src/holds/redis/holds.lua` documents.
+//! The two stores, and all that each of them has, as text in the forms that `src/holds/redis/lua/` documents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

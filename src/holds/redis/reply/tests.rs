@@ -145,7 +145,7 @@ fn answered() -> impl Strategy<Value = (Command, Reply)> {
     prop_oneof![1 => of_record, 1 => of_stock, 4 => of_any.prop_map(|reply| (Command::Sweep, reply))]
 }
 
-// How `holds.lua` writes them.
+// How the Lua writes them.
 
 fn write(reply: &Reply) -> Vec<String> {
     let (kind, fields): (_, Vec<String>) = match reply {

@@ -1,0 +1,49 @@
+-- Reading and writing the record of one reservation. The text of a new record becomes the reply.
+
+local function is_overdue(record)
+  return record.state == 'HELD' and record.create + record.ttl <= now
+end
+
+local function write(id, state, create, ttl, ended, terms)
+  local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. terms
+  records[id] = raw
+  new_records[#new_records + 1] = id
+  return raw
+end
+
+-- Writes a record that has ended and needs no settlement (any more): it is forgotten after the retention time.
+local function finish(id, state, create, ttl, ended, terms)
+  newly_ended[#newly_ended + 1] = id
+  return write(id, state, create, ttl, ended, terms)
+end
+
+-- The lines that count.
+local function lines_in(record)
+  return lines_of(terms_of(record.terms).lines)
+end
+
+local function expire(id, record)
+  hold(lines_in(record), -1)
+  deadlines[id] = false
+  record.state, record.ended = 'EXPIRED', text(record.create + record.ttl)
+  record.raw = finish(id, 'EXPIRED', record.create, record.ttl, record.ended, record.terms)
+end
+
+-- The reservation that a command is about; nil if there is none. It is expired if it is overdue.
+local function addressed(id)
+  local raw = records[id]
+  if raw == nil then
+    raw = call('HGET', RECORDS, id)
+    records[id] = raw
+  end
+  if not raw then return nil end
+  local record = parse_record(raw)
+  if not record then corrupt('record of ' .. id) end
+  if is_overdue(record) then expire(id, record) end
+  return record
+end
+
+local function is_unsettled(id)
+  if unsettled[id] ~= nil then return unsettled[id] end
+  return call('ZSCORE', UNSETTLED, id)
+end

@@ -1,0 +1,16 @@
+function commands.reserve(id, joined, ttl)
+  local record, terms = addressed(id), terms_of(joined)
+  if record then
+    local reserved = terms_of(record.terms).reserved
+    if reserved ~= '' and reserved ~= terms.reserved then return 'id_reused' end
+    if LIVE_STATES[record.state] or record.state == 'CONFIRMED' then return record.raw end
+    return 'ended\t' .. record.raw
+  end
+  local lines = lines_of(terms.lines)
+  local refusal = refusal_to_hold(lines)
+  if refusal then return refusal end
+
+  hold(lines, 1)
+  deadlines[id] = text(now + ttl)
+  return write(id, 'HELD', NOW, ttl, '', joined)
+end
