@@ -66,7 +66,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     };
     let holds: Arc<dyn Holds> = match &redis {
         Some(redis) => redis.clone(),
-        None => Arc::new(EmbeddedHolds::new(config.retention, system_clock())),
+        None => Arc::new(EmbeddedHolds::new(config.holds, system_clock())),
     };
     let service = Arc::new(Service::new(BatchedHolds::over(holds), ledger.clone(), config.limits));
     let tasks = Tasks::start(&service, &config.tasks);

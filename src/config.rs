@@ -12,6 +12,7 @@ use clap::{ArgAction, Args};
 
 use crate::grpc::calls::CallsConfig;
 use crate::grpc::http2::ConnectionsConfig;
+use crate::holds::HoldsConfig;
 use crate::holds::redis::RedisConfig;
 use crate::ledger::LedgerConfig;
 use crate::service::Limits;
@@ -98,8 +99,11 @@ pub struct ServeArgs {
     #[arg(long, env = "STOCKHOLD_LIFETIME_MAX", value_name = "TIME", default_value = "24h", value_parser = duration)]
     lifetime_max: Duration,
     /// How long the holds' store remembers a reservation that has ended
-    #[arg(long, env = "STOCKHOLD_RETENTION", value_name = "TIME", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "STOCKHOLD_RETENTION", value_name = "TIME", default_value = "1h", value_parser = duration)]
     retention: Duration,
+    /// The most tombstones of a location: ids that were cancelled and never held; more such cancels are refused
+    #[arg(long, env = "STOCKHOLD_TOMBSTONES_MAX", value_name = "N", default_value = "1000000", value_parser = count())]
+    tombstones_max: usize,
     /// Calls that may run at once, each request of a Many or a Session counted; more are refused, and a connection that is
     /// alone gets half of them
     #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "4096", value_parser = count())]
@@ -162,8 +166,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Redis; none means holds in this process.
     pub redis: Option<RedisConfig>,
-    /// How long the holds' store remembers a reservation that has ended.
-    pub retention: Duration,
+    /// How much the holds' store remembers.
+    pub holds: HoldsConfig,
     /// The bounds of a reservation's time.
     pub limits: Limits,
     /// Background work.
@@ -242,6 +246,7 @@ impl ServeArgs {
                 )
             })?;
         }
+        let holds = HoldsConfig { retention: self.retention, tombstones_max: self.tombstones_max };
         Ok(Config {
             listen: self.listen,
             ledger: LedgerConfig {
@@ -253,11 +258,11 @@ impl ServeArgs {
             redis: redis_url.map(|(_, url)| RedisConfig {
                 url,
                 prefix: self.redis_prefix,
-                retention: self.retention,
+                holds,
                 pool_size: self.redis_pool,
                 timeout: self.redis_timeout,
             }),
-            retention: self.retention,
+            holds,
             limits: Limits {
                 ttl_default: self.ttl_default,
                 ttl_min: self.ttl_min,

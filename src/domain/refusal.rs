@@ -1,7 +1,7 @@
 //! A business "no": one variant for each reason that a caller can act on. Nothing was changed when one is answered,
 //! unless the variant says so.
 
-use super::{RequestId, ReservationId, Sku};
+use super::{Location, RequestId, ReservationId, Sku};
 
 /// A field that is not within its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Refusal {
     InsufficientStock(Vec<Shortage>),
     /// No such skus; never empty.
     UnknownSkus(Vec<Sku>),
+    /// No such location: no sku was ever created in it.
+    UnknownLocation(Location),
     /// These skus refuse new holds; never empty.
     RetiredSkus(Vec<Sku>),
     /// Never seen, or forgotten.

@@ -84,6 +84,7 @@ fn finding(finding: Finding) -> v1::ReconcileFinding {
         FindingKind::Register => Kind::Register,
         FindingKind::Held => Kind::Held,
         FindingKind::Settled => Kind::Settled,
+        FindingKind::Index => Kind::Index,
         FindingKind::Books => Kind::Books,
     };
     v1::ReconcileFinding {

@@ -88,6 +88,11 @@ fn refused(refusal: Refusal) -> Answer {
             let resources = skus.iter().map(|sku| ResourceInfo::new("sku", sku.as_str(), "", "not in this location"));
             Answer::new(NotFound, "UNKNOWN_SKU", message).resources(resources.collect())
         }
+        Refusal::UnknownLocation(location) => {
+            let message = format!("no such location: {location}; SetStock creates locations");
+            let resource = ResourceInfo::new("location", location.as_str(), "", "no sku was ever created in it");
+            Answer::new(NotFound, "UNKNOWN_LOCATION", message).about("location", &location).resources(vec![resource])
+        }
         Refusal::RetiredSkus(skus) => {
             let message = format!("retired, open to no new hold: {}", list(&skus, Sku::to_string));
             Answer::new(FailedPrecondition, "SKU_RETIRED", message)

@@ -1,18 +1,22 @@
-//! Holds whose callers share calls: commands of one location that are asked for at the same time travel in one call to
-//! the store, because calls are what costs.
+//! Shared calls: commands of one location that are asked for at the same time travel in one call to the store, because
+//! a call costs more than a command.
 //!
-//! While one call of a location is under way the next one gathers; no timer, so a lone command never waits. One that
-//! has as many callers as commands fit goes at once, so that the store finds it when it has done the one before. A
-//! store applies the calls of a location in the order in which they come. So its commands are applied in the order in
-//! which they were asked for, unless a connection breaks or is down, the store has lost its functions, or it is full
-//! and some are asked for again. No promise rests on that order: it spares repeats.
+//! While one call of a location is under way, the next one gathers. There is no timer, so a lone command never waits. A
+//! call with as many commands as fit goes at once, so that the store finds it when it has done the one before. A store
+//! that has done its work for one call answers only the first commands; the others go to the front of the queue.
+//!
+//! A store applies the calls of a location in the order in which they come. So commands are applied in the order in
+//! which they were asked for, with these exceptions: a connection breaks or is down, the store has lost its functions,
+//! it is full, or it left commands for later while a second call was under way. No promise rests on that order; it
+//! spares repeats.
 //!
 //! What callers may rely on, besides what [`Holds`] says of commands:
-//! - A caller who has gone (dropped the future) before his command was sent is skipped: it is never applied.
-//! - A call that failed is an error for all whose commands were in it, and one that panicked has an unknown outcome.
-//!   What that means for each is the same as if he had been alone: every command may be repeated. Only a store that is
-//!   full refuses not all: what takes no memory is asked for again without the rest.
-//! - Where a call is not answered, those who waited for it are not sent: nobody waits through the timeouts of others.
+//! - A command whose caller dropped the future before the command was sent is never applied.
+//! - A call that failed is an error for every command that was in it. A call that panicked has an unknown outcome. What
+//!   that means for a command is the same as if it had been alone: every command may be repeated.
+//! - `Full` is the exception: commands that take memory are refused, the others are sent again.
+//! - Commands queued behind a call that was not answered fail at once and are never sent, because they would hit the
+//!   same timeout.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -25,17 +29,18 @@ use tokio::sync::{Notify, oneshot};
 use super::{Command, Holds, HoldsError, Reply};
 use crate::domain::Location;
 
-/// The most commands of a call: from here on a call gets no cheaper, and Redis does nothing else meanwhile.
+/// The most commands of a call. A larger call is no cheaper per command, and Redis does nothing else meanwhile.
 const BATCH_COMMANDS_MAX: usize = 128;
 
-/// The most calls of a location at a time. The second is there when the store has done the first, which it would else
-/// wait for. It is sent only if it is a full one: many small calls cost more than the waiting.
+/// The most calls of a location at a time. The second call is there when the store has done the first; otherwise the
+/// store would wait for it. Only a full call is sent as the second: many small calls cost more than the waiting.
 const CALLS_MAX: usize = 2;
 
-/// The most lines of a call, likewise; a command with more goes alone.
+/// The most lines that the commands of a call carry; a command with more goes alone. A store reads all of them before
+/// it begins, so what it leaves for later must not be much.
 const BATCH_LINES_MAX: usize = 1000;
 
-/// The most callers that wait in one location; more are refused.
+/// The most commands that wait in one location; more are refused.
 const WAITING_MAX: usize = 16 * 1024;
 
 /// Shares the calls to a store. A clone is another handle to the same.
@@ -45,21 +50,21 @@ pub struct BatchedHolds {
     waiting: Arc<Waiting>,
 }
 
-/// Who waits, by location. One that is here has its calls made.
+/// The queues, by location. A location is here as long as a task makes its calls.
 #[derive(Default)]
 struct Waiting(Mutex<HashMap<Location, Queue>>);
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, HashMap<Location, Queue>> {
-        // Nothing that can panic is done under the lock.
+        // Nothing under the lock can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who waits in a location.
+/// The commands that wait in one location.
 struct Queue {
     callers: VecDeque<Caller>,
-    /// Tells whoever makes the calls.
+    /// Tells the task that makes the calls.
     is_full: Arc<Notify>,
 }
 
@@ -85,7 +90,7 @@ impl BatchedHolds {
     /// Applies one command.
     ///
     /// # Errors
-    /// As [`Holds::apply`], and `Overloaded` if too many wait.
+    /// As [`Holds::apply`], and `Overloaded` if too many commands wait.
     pub async fn apply(&self, location: &Location, command: Command) -> Result<Reply, HoldsError> {
         let (answer, answered) = oneshot::channel();
         self.enqueue(location, Caller { command, answer })?;
@@ -97,7 +102,12 @@ impl BatchedHolds {
         self.store.ping().await
     }
 
-    /// Takes a place in the queue of the location, and has its calls made unless they are already.
+    /// In how many locations commands wait or are under way.
+    pub fn locations(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
+    /// Takes a place in the queue of the location. Starts the task that makes its calls unless there is one.
     fn enqueue(&self, location: &Location, caller: Caller) -> Result<(), HoldsError> {
         let mut waiting = self.waiting.lock();
         if let Some(Queue { callers, is_full }) = waiting.get_mut(location) {
@@ -123,7 +133,7 @@ impl BatchedHolds {
     }
 }
 
-/// The calls of one location, made until nobody waits any more.
+/// Makes the calls of one location until its queue is empty.
 struct Calls {
     store: Arc<dyn Holds>,
     waiting: Arc<Waiting>,
@@ -147,13 +157,13 @@ impl Calls {
         }
     }
 
-    /// Whether those who wait fill a call.
+    /// Whether the waiting commands fill a call.
     fn waits_full(&self) -> bool {
         self.waiting.lock().get(&self.location).is_some_and(|queue| queue.callers.len() >= BATCH_COMMANDS_MAX)
     }
 
-    /// Those whose commands fit into one call, in order of arrival; none once nobody waits. Then, if it is the last,
-    /// the location is left.
+    /// The commands of the next call, in order of arrival; none if none wait. Then, if no call is under way, the
+    /// location is left.
     fn next_batch(&self, is_last: bool) -> Option<Vec<Caller>> {
         let mut waiting = self.waiting.lock();
         let callers = &mut waiting.get_mut(&self.location)?.callers;
@@ -181,15 +191,20 @@ impl Calls {
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|Caller { command, answer }| (command, answer)).unzip();
         match self.call(&commands).await {
-            Ok(replies) if replies.len() == commands.len() => {
-                callers.into_iter().zip(replies).for_each(|(caller, reply)| tell(caller, Ok(reply)));
+            Ok(replies) if (1..=commands.len()).contains(&replies.len()) => {
+                let mut batch = commands.into_iter().zip(callers);
+                for (reply, (_, caller)) in replies.into_iter().zip(&mut batch) {
+                    tell(caller, Ok(reply));
+                }
+                if batch.len() > 0 {
+                    self.put_back(batch.map(|(command, answer)| Caller { command, answer }));
+                }
             }
             Ok(replies) => {
                 let answer = format!("{} replies to {} commands", replies.len(), commands.len());
                 callers.into_iter().for_each(|caller| tell(caller, Err(HoldsError::Corrupt(answer.clone()))));
             }
-            // Nothing was applied, for the sake of those who take memory. Where nobody does, asking again would not
-            // help.
+            // Nothing was applied, because some commands take memory. If none do, sending them again would not help.
             Err(HoldsError::Full) if commands.iter().any(Command::takes_memory) => {
                 let mut spared = Vec::new();
                 for (command, caller) in commands.into_iter().zip(callers) {
@@ -212,8 +227,14 @@ impl Calls {
         }
     }
 
-    /// The store does not answer. Whoever waited for it as long would only wait again for as long: he is told at once,
-    /// and what he asked for is never sent.
+    /// Puts commands that the store left for later at the front of the queue, in their order.
+    fn put_back(&self, callers: impl DoubleEndedIterator<Item = Caller>) {
+        if let Some(queue) = self.waiting.lock().get_mut(&self.location) {
+            callers.rev().for_each(|caller| queue.callers.push_front(caller));
+        }
+    }
+
+    /// The store did not answer a call. The commands queued behind it fail now and are never sent.
     fn refuse_all(&self) {
         let waiting = self.waiting.lock().get_mut(&self.location).map(|queue| std::mem::take(&mut queue.callers));
         for caller in waiting.into_iter().flatten() {
@@ -222,14 +243,14 @@ impl Calls {
     }
 
     async fn call(&self, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
-        // A panic must not leave the location without anybody who makes its calls; the panic hook has logged it.
+        // A panic must not end the task that makes the calls of this location. The panic hook has logged it.
         let call = AssertUnwindSafe(self.store.apply(&self.location, commands)).catch_unwind();
         call.await.unwrap_or_else(|_| Err(broken()))
     }
 }
 
 fn tell(caller: oneshot::Sender<Answer>, answer: Answer) {
-    // One who has gone meanwhile needs no answer.
+    // A caller who has gone needs no answer.
     let _ = caller.send(answer);
 }
 

@@ -1,6 +1,6 @@
-//! Holds in this process: for one instance, and gone when it stops. They are also the executable specification of the Lua
-//! library in Redis. Each file here says what its twin in `redis/lua/` must do; `location` and `scored` have none, because
-//! there Redis itself keeps the data.
+//! Holds in this process: for one instance, and gone when it stops. They are also the executable specification of the
+//! Lua library in Redis. Each file here says what its twin in `redis/lua/` must do; `location` and `scored` have none,
+//! because there Redis itself keeps the data.
 
 mod begin;
 mod call;
@@ -13,6 +13,7 @@ mod reclaim;
 mod records;
 mod refusal;
 mod registers;
+mod reindex;
 mod reserve;
 mod scored;
 mod settle;
@@ -25,11 +26,11 @@ pub use scored::Scored;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
-use super::{Command, Holds, HoldsError, Reply};
+use super::{Command, Holds, HoldsConfig, HoldsError, Reply};
 use crate::domain::Location;
 
 /// Tells the time in Unix milliseconds. Tests pass their own in.
@@ -47,13 +48,13 @@ pub type Snapshot = HashMap<Location, LocationHolds>;
 pub struct EmbeddedHolds {
     locations: Mutex<Snapshot>,
     clock: Clock,
-    retention_ms: u64,
+    config: HoldsConfig,
 }
 
 impl EmbeddedHolds {
-    /// An empty store. Ended reservations are remembered for `retention`.
-    pub fn new(retention: Duration, clock: Clock) -> Self {
-        Self { locations: Mutex::default(), clock, retention_ms: retention.as_millis() as u64 }
+    /// An empty store.
+    pub fn new(config: HoldsConfig, clock: Clock) -> Self {
+        Self { locations: Mutex::default(), clock, config }
     }
 
     /// Looks at what there is now.
@@ -75,7 +76,7 @@ impl Holds for EmbeddedHolds {
         let mut locations = self.locations.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = locations.entry(location.clone()).or_default();
         let now_ms = (self.clock)();
-        let replies = call::apply(holds, commands.to_vec(), now_ms, self.retention_ms);
+        let replies = call::apply(holds, commands.to_vec(), now_ms, &self.config);
         if holds.is_empty() {
             // Callers who name locations that do not exist must not fill the memory.
             locations.remove(location);

@@ -24,7 +24,7 @@ use self::error::error_of;
 use self::library::Library;
 use self::request::Request;
 use super::embedded::Clock;
-use super::{Command, Holds, HoldsError, Reply};
+use super::{Command, Holds, HoldsConfig, HoldsError, Reply};
 use crate::domain::Location;
 
 /// Where the Redis is and how to use it.
@@ -34,8 +34,8 @@ pub struct RedisConfig {
     pub url: String,
     /// What the names of all keys begin with.
     pub prefix: String,
-    /// How long ended reservations are remembered.
-    pub retention: Duration,
+    /// How much is remembered.
+    pub holds: HoldsConfig,
     /// How many connections.
     pub pool_size: usize,
     /// How long one call may take.
@@ -46,7 +46,7 @@ pub struct RedisConfig {
 pub struct RedisHolds {
     connections: Connections,
     prefix: String,
-    retention_ms: String,
+    config: HoldsConfig,
     clock: Option<Clock>,
     library: Library,
     warnings: Vec<String>,
@@ -68,7 +68,7 @@ impl RedisHolds {
         let holds = Self {
             connections,
             prefix: config.prefix.clone(),
-            retention_ms: config.retention.as_millis().to_string(),
+            config: config.holds,
             clock,
             library: Library::new(),
             warnings,
@@ -125,7 +125,8 @@ pub fn read_reply(commands: &[Command], value: Value) -> Result<Vec<Reply>, Hold
 impl Holds for RedisHolds {
     async fn apply(&self, location: &Location, commands: &[Command]) -> Result<Vec<Reply>, HoldsError> {
         let mut request = Request::default();
-        request.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default()).one(&self.retention_ms);
+        request.one(self.clock.as_ref().map(|clock| clock().to_string()).unwrap_or_default());
+        request.one(self.config.retention.as_millis()).one(self.config.tombstones_max);
         commands.iter().for_each(|command| request.add(command));
         let Library { taking, freeing, .. } = &self.library;
         let function = if commands.iter().any(Command::takes_memory) { taking } else { freeing };

@@ -13,8 +13,9 @@ impl Service {
     /// Gives the stock back for good. An unknown id is remembered as cancelled.
     ///
     /// # Errors
-    /// Refused: `Confirmed`. `OutcomeUnknown`: the caller repeats to be sure. Unless a confirm had begun, the units are
-    /// free and recovery settles the cancel.
+    /// Refused: `Confirmed`, `UnknownLocation`. `Overloaded` also if the id is unknown and the location has as many
+    /// tombstones as it may have. `OutcomeUnknown`: the caller repeats to be sure. Unless a confirm had begun, the
+    /// units are free and recovery settles the cancel.
     pub async fn cancel(&self, location: &Location, id: ReservationId) -> Result<Reservation, Error> {
         let permit = self.ledger.queue_permit(location)?;
         let reservation = match self.holds.cancel(location, &id).await? {

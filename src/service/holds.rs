@@ -5,6 +5,7 @@
 //! overdue holds in its way repeats until none are left. The use cases see neither.
 
 mod fill;
+mod locate;
 mod upkeep;
 
 use super::error::{Cause, Error};
@@ -13,6 +14,7 @@ use crate::holds::batched::BatchedHolds;
 use crate::holds::{Command, HoldsError, Reply, Rows};
 use crate::ledger::Ledger;
 use fill::Fills;
+use locate::Locations;
 
 /// How often one call repeats a command because overdue holds were in its way: enough for two million of one line each.
 const RECLAIMS_MAX: usize = 10_000;
@@ -29,6 +31,7 @@ pub(super) struct FillingHolds {
     store: BatchedHolds,
     ledger: Ledger,
     fills: Fills,
+    locations: Locations,
 }
 
 /// What the first step of a confirm came to.
@@ -66,7 +69,8 @@ pub(super) enum CancelBegun {
 impl FillingHolds {
     pub(super) fn new(store: BatchedHolds, ledger: Ledger) -> Self {
         let fills = Fills::new(store.clone(), ledger.clone());
-        Self { store, ledger, fills }
+        let locations = Locations::new(store.clone(), ledger.clone());
+        Self { store, ledger, fills, locations }
     }
 
     /// Answers if the store is there.
@@ -116,10 +120,14 @@ impl FillingHolds {
     }
 
     /// The first step of a cancel.
+    ///
+    /// # Errors
+    /// Refused: `UnknownLocation`. `Overloaded` also if the location has as many tombstones as it may have.
     pub(super) async fn cancel(&self, location: &Location, id: &ReservationId) -> Result<CancelBegun, Error> {
-        match self.apply(location, Command::Cancel { id: id.clone() }).await? {
+        match self.apply_filling(location, Command::Cancel { id: id.clone() }).await? {
             Reply::Accepted(_) => Ok(CancelBegun::Unsettled),
             Reply::Ended(reservation) => Ok(CancelBegun::Ended(reservation)),
+            Reply::TombstonesFull => Err(Error::Overloaded),
             reply => Err(unexpected(&reply)),
         }
     }
@@ -189,7 +197,8 @@ impl FillingHolds {
         Ok(self.store.apply(location, command).await?)
     }
 
-    /// Applies a command that may lack registers or find overdue holds in its way. Never answers `Missing` or `More`.
+    /// Applies a command that may lack registers or find overdue holds in its way. Never answers `Missing`,
+    /// `UnknownLocation` or `More`.
     async fn apply_filling(&self, location: &Location, command: Command) -> Result<Reply, Error> {
         let (mut reclaims, mut fills) = (0, 0);
         while reclaims < RECLAIMS_MAX && fills < FILLS_MAX {
@@ -197,6 +206,10 @@ impl FillingHolds {
                 Reply::Missing(skus) => {
                     // Filling is rare. Boxed, it does not enlarge the future of every call that takes stock.
                     Box::pin(self.fills.fill(location, skus)).await?;
+                    fills += 1;
+                }
+                Reply::UnknownLocation => {
+                    Box::pin(self.locations.locate(location)).await?;
                     fills += 1;
                 }
                 Reply::More => reclaims += 1,

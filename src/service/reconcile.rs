@@ -53,13 +53,15 @@ pub enum FindingKind {
     Held,
     /// A reservation is held although the ledger has settled it.
     Settled,
+    /// A reservation waits for something, and the index that leads to it lacks it.
+    Index,
     /// The ledger's own books do not balance.
     Books,
 }
 
 impl Service {
-    /// Compares registers with rows, held counters with live holds, live holds with settlements, and the ledger's books
-    /// with each other. Repairs all but the books, unless `validate_only`.
+    /// Compares indexes with records, registers with rows, held counters with live holds, live holds with settlements,
+    /// and the ledger's books with each other. Repairs all but the books, unless `validate_only`.
     pub async fn reconcile(&self, location: &Location, validate_only: bool) -> Result<ReconcileReport, Error> {
         let mut run = Run { service: self, location, repair: !validate_only, report: ReconcileReport::default() };
         match run.compare_all().await {
@@ -79,7 +81,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn compare_all(&mut self) -> Result<(), Error> {
-        // Holds that the ledger has settled come first: settling them changes registers and counters.
+        // The index comes first, because what it lacks is seen by no other comparison. Then come holds that the ledger
+        // has settled: settling them changes registers and counters.
+        self.compare_indexes().await?;
         self.compare_live_holds().await?;
         let counters = self.compare_registers().await?;
         self.compare_held(counters).await?;
@@ -100,6 +104,22 @@ impl Run<'_> {
     async fn live(&self, after: Option<Position>) -> Result<(Vec<Reservation>, Option<Position>), Error> {
         let page = self.service.holds.list(self.location, after, PAGE_MAX).await?;
         Ok((page.reservations, page.next))
+    }
+
+    async fn compare_indexes(&mut self) -> Result<(), Error> {
+        let mut cursor = String::new();
+        loop {
+            let (ids, next) = self.service.holds.reindex(self.location, cursor, self.repair).await?;
+            for id in ids {
+                let description = "is not in the index of what has to be ended or settled".to_owned();
+                let repaired = self.repair;
+                self.add(Finding { kind: FindingKind::Index, sku: None, id: Some(id), description, repaired });
+            }
+            if next.is_empty() {
+                return Ok(());
+            }
+            cursor = next;
+        }
     }
 
     /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was

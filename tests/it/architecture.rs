@@ -36,8 +36,8 @@ const COLUMNS_MAX: usize = 120;
 
 /// Not true yet: what stands in these lists is excused. Whoever mends it takes it out; nothing is added.
 const CIRCLES_YET: [&str; 3] = ["grpc", "grpc::http2", "holds::redis"];
-const LONG_YET: [&str; 2] = ["src/holds/embedded/location.rs", "src/holds/redis/holds.lua"];
-const WIDE_YET: [&str; 15] = [
+const LONG_YET: [&str; 0] = [];
+const WIDE_YET: [&str; 13] = [
     "benches/Cargo.toml",
     "benches/src/ceiling/mysql.rs",
     "benches/src/peer/mysql.rs",
@@ -45,13 +45,11 @@ const WIDE_YET: [&str; 15] = [
     "src/app.rs",
     "src/config.rs",
     "src/grpc/status/tests.rs",
-    "src/holds/redis/holds.lua",
     "src/holds/redis/server.rs",
     "src/service/follow.rs",
     "src/service/holds/upkeep.rs",
     "src/service/losses.rs",
     "src/service/stock.rs",
-    "tests/it/lua_specification/steps.rs",
     "tests/it/process.rs",
 ];
 

@@ -30,8 +30,10 @@ enum Fate {
     /// Refuses every call that takes memory.
     Full,
     Panics,
-    /// Answers one reply too few.
+    /// Answers no command.
     Forgets,
+    /// Has done its work after so many commands.
+    Stops(usize),
 }
 
 #[async_trait]
@@ -44,7 +46,8 @@ impl Holds for Store {
             Fate::Fails(error) => Err(error),
             Fate::Full if commands.iter().any(Command::takes_memory) => Err(HoldsError::Full),
             Fate::Panics => panic!("of the test"),
-            Fate::Forgets => Ok(commands[1..].iter().map(|_| Reply::More).collect()),
+            Fate::Forgets => Ok(vec![]),
+            Fate::Stops(after) => Ok((0..commands.len().min(after)).map(Reply::Pushed).collect()),
             Fate::Numbers | Fate::Full => Ok((0..commands.len()).map(Reply::Pushed).collect()),
         }
     }
@@ -158,16 +161,33 @@ async fn a_call_is_bounded_by_commands_and_lines() {
         asking.push(test.ask(reserve(&format!("wide-{number}"), &wide)).await);
     }
     asking.push(test.ask(Command::Counters { skus }).await);
-    asking.push(test.ask(Command::List { after: None, limit: usize::MAX }).await);
     asking.push(test.ask(get("last")).await);
     let mut sizes = Vec::new();
     test.let_go();
-    while sizes.iter().sum::<usize>() < 145 {
+    while sizes.iter().sum::<usize>() < 144 {
         sizes.push(test.call().await.split(' ').count());
         test.let_go();
     }
-    assert_eq!(sizes, [128, 11, 3, 1, 1, 1], "commands, a thousand lines, and by itself what has more");
+    assert_eq!(sizes, [128, 11, 3, 1, 1], "commands, a thousand lines, and by itself what has more");
     assert!(join_all(asking).await.into_iter().all(|answer| answer.expect("ends").is_ok()));
+}
+
+#[tokio::test]
+async fn commands_that_a_store_leaves_for_later_are_the_first_of_the_next_call() {
+    let mut test = Test::start(Fate::Stops(2));
+    let mut asking = join_all(["1", "2", "3", "4", "5"].map(|name| test.ask(get(name)))).await;
+    assert_eq!(test.call().await, "1 2 3 4 5");
+    asking.push(test.ask(get("6")).await);
+    // The caller of 4 hangs up.
+    asking.remove(3).abort();
+    test.let_go();
+    assert_eq!(test.call().await, "3 5 6");
+    test.let_go();
+    assert_eq!(test.call().await, "6");
+    test.let_go();
+    let answers = join_all(asking).await.into_iter().map(|answer| answer.expect("ends").expect("answered"));
+    assert_eq!(answers.collect::<Vec<_>>(), [0, 1, 0, 1, 0].map(Reply::Pushed));
+    assert_eq!(test.holds.locations(), 0, "nothing is kept of a location in which nobody waits");
 }
 
 #[tokio::test]
@@ -213,7 +233,7 @@ async fn a_caller_who_has_gone_is_skipped() {
     test.let_go();
     assert!(first.await.expect("ends").is_ok() && last.await.expect("ends").is_ok());
 
-    // Also if nobody else waits.
+    // Also if no other command waits.
     let first = test.ask(get("3")).await;
     test.call().await;
     test.ask(hold("gone")).await.abort();
@@ -232,7 +252,7 @@ async fn what_becomes_of_a_call_is_told_to_all_who_were_in_it() {
         (Fate::Fails(HoldsError::Unavailable("of the test".into())), HoldsError::Unavailable("of the test".into())),
         (Fate::Fails(unknown()), unknown()),
         (Fate::Panics, HoldsError::OutcomeUnknown("the call broke down".into())),
-        (Fate::Forgets, HoldsError::Corrupt("1 replies to 2 commands".into())),
+        (Fate::Forgets, HoldsError::Corrupt("0 replies to 2 commands".into())),
     ] {
         let mut test = Test::start(fate);
         let asking = join_all([hold("1"), get("2")].map(|command| test.ask(command))).await;

@@ -202,6 +202,125 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
     assert_eq!(holds.state("waits").await, None);
 }
 
+const UNKNOWN_LOCATION: (&str, Option<State>) = ("unknown location", None);
+const TOMBSTONES_FULL: (&str, Option<State>) = ("tombstones full", None);
+
+async fn a_location_without_stock_keeps_no_tombstones(holds: TestHolds) {
+    for command in [cancel("1"), begin("1"), extend("1", 10, true), Command::Get { id: id("1") }, Command::Sweep] {
+        holds.apply(command).await;
+    }
+    assert_eq!(outcome(&holds.apply(cancel("1")).await), UNKNOWN_LOCATION);
+    assert!(!holds.is_kept().await);
+    holds.stock(&[("a", 2)]).await;
+    assert_eq!(outcome(&holds.apply(cancel("1")).await), CANCELLED);
+    holds.apply(Command::Push { rows: vec![(sku("a"), None)] }).await;
+    assert_eq!(outcome(&holds.apply(cancel("1")).await), CANCELLED, "it is remembered");
+    assert_eq!(outcome(&holds.apply(cancel("2")).await), UNKNOWN_LOCATION);
+    // Also within one call.
+    let replies = holds.try_all(vec![
+        cancel("2"),
+        Command::Push { rows: vec![(sku("a"), Some(row(2, 2)))] },
+        cancel("2"),
+        Command::Push { rows: vec![(sku("a"), None)] },
+        cancel("3"),
+    ]);
+    let found: Vec<_> = replies.await.expect("answers").iter().map(|reply| outcome(reply).0).collect();
+    assert_eq!(found, ["unknown location", "other", "accepted", "other", "unknown location"]);
+}
+
+async fn tombstones_are_bounded_and_no_other_cancel_is(holds: TestHolds) {
+    let max = CONFIG.tombstones_max;
+    holds.stock(&[("a", 10)]).await;
+    for name in ["held", "expires"] {
+        holds.apply(reserve(name, &[("a", 1)])).await;
+    }
+    let fill = async || {
+        let names: Vec<_> = (0..max + 2).map(|number| format!("never seen {number}")).collect();
+        let replies = holds.try_all(names.iter().map(|name| cancel(name)).collect()).await.expect("answers");
+        replies.iter().filter(|reply| outcome(reply) == CANCELLED).count()
+    };
+    assert_eq!(fill().await, max);
+    let late = TTL_MS + 1;
+    let full = [
+        (0, cancel("new"), TOMBSTONES_FULL, 2),
+        (0, cancel("never seen 0"), CANCELLED, 2),
+        (0, cancel("held"), CANCELLED, 1),
+        (late, cancel("expires"), CANCELLED, 0),
+        (late, reserve("never seen 0", &[("a", 1)]), IS_CANCELLED, 0),
+        // The ledger's word is remembered in any case: one more.
+        (late, settle("from the ledger", Cancelled, &[], &[]), CANCELLED, 0),
+        // A settled one is still one; one that was confirmed is none.
+        (late, settle("never seen 0", Cancelled, &[], &[]), CANCELLED, 0),
+        (late, settle("never seen 0", Cancelled, &[], &[]), CANCELLED, 0),
+        (late, settle("never seen 1", Confirmed, &[("a", 1)], &[("a", 9)]), CONFIRMED, 0),
+        (late, cancel("new"), TOMBSTONES_FULL, 0),
+        (late, settle("never seen 2", Confirmed, &[("a", 1)], &[("a", 9)]), CONFIRMED, 0),
+        (late, cancel("new"), CANCELLED, 0),
+        (late, cancel("newer"), TOMBSTONES_FULL, 0),
+    ];
+    run(&holds, full.into()).await;
+    // What is forgotten counts no more.
+    for number in 0..max {
+        holds.apply(settle(&format!("never seen {number}"), Cancelled, &[], &[])).await;
+    }
+    holds.apply(settle("new", Cancelled, &[], &[])).await;
+    holds.at(3 * 3_600_000);
+    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    assert_eq!(holds.state("never seen 3").await, None);
+    assert_eq!(fill().await, max);
+}
+
+async fn what_an_index_lacks_is_entered_again(holds: TestHolds) {
+    holds.stock(&[("a", 1000)]).await;
+    for name in ["held", "confirming", "cancelled", "settled", "expired", "confirmed"] {
+        holds.apply(reserve(name, &[("a", 1)])).await;
+    }
+    for number in 0..600 {
+        holds.apply(reserve(&format!("crowd {number}"), &[("a", 1)])).await;
+    }
+    let settled = [
+        begin("confirming"),
+        cancel("cancelled"),
+        cancel("settled"),
+        settle("settled", Cancelled, &[], &[]),
+        settle("confirmed", Confirmed, &[("a", 1)], &[("a", 999)]),
+        cancel("never seen"),
+        extend("held", 2 * TTL_MS, false),
+    ];
+    holds.try_all(settled.into()).await.expect("answers");
+    let unindexed = async |repair| {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let reply = holds.apply(Command::Reindex { cursor, repair }).await;
+            let Reply::Unindexed(ids, next) = reply else { panic!("{reply:?}") };
+            found.extend(ids.into_iter().map(|id| id.to_string()).filter(|id| !id.starts_with("crowd")));
+            cursor = next;
+            if cursor.is_empty() {
+                found.sort();
+                found.dedup();
+                return found;
+            }
+        }
+    };
+    assert_eq!(unindexed(true).await, Vec::<String>::new());
+    holds.lose_indexes().await;
+    let lacking = ["cancelled", "confirming", "expired", "held", "never seen"];
+    assert_eq!(unindexed(false).await, lacking);
+    let claimed = holds.apply(Command::Claim { limit: 10, grace_ms: 0 }).await;
+    assert_eq!(claimed, Reply::Claimed(vec![]), "nothing was repaired");
+    assert_eq!(unindexed(true).await, lacking);
+    assert_eq!(unindexed(true).await, Vec::<String>::new());
+
+    let Reply::Claimed(claimed) = holds.apply(Command::Claim { limit: 10, grace_ms: 0 }).await else { panic!() };
+    let claimed: Vec<_> = claimed.iter().map(|reservation| reservation.id.as_str()).collect();
+    assert_eq!(claimed, ["cancelled", "confirming", "never seen"]);
+    holds.at(TTL_MS);
+    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    assert_eq!(holds.held_available("a").await.0, 2, "held and confirming");
+    holds.at(2 * TTL_MS);
+    assert_eq!(holds.apply(Command::Sweep).await, Reply::Swept { holds: 1, more: false });
+}
+
 async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
     holds.stock(&[("a", 9)]).await;
     holds.apply(reserve("confirmed", &[("a", 1)])).await;
@@ -542,6 +661,69 @@ async fn commands_of_one_call_follow_each_other(holds: TestHolds) {
     assert_eq!(holds.try_all(vec![]).await.expect("answers"), []);
 }
 
+/// An order of `count` lines.
+fn wide(name: &str, count: usize) -> Command {
+    let names: Vec<_> = (0..count).map(|number| format!("sku-{number:03}")).collect();
+    reserve(name, &names.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>())
+}
+
+/// Asks until all are answered; tells how many commands each call answered.
+async fn calls(holds: &TestHolds, mut commands: Vec<Command>) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while !commands.is_empty() {
+        let replies = holds.holds.apply(&holds.location, &commands).await.expect("answers");
+        assert!(!replies.is_empty(), "every call makes progress");
+        sizes.push(replies.len());
+        commands.drain(..replies.len());
+    }
+    sizes
+}
+
+async fn a_call_ends_when_its_work_is_done(holds: TestHolds) {
+    let rows = (0..100).map(|number| (sku(&format!("sku-{number:03}")), Some(row(1, 1_000_000)))).collect();
+    holds.apply(Command::Push { rows }).await;
+    let ids: Vec<_> = (0..100).map(|number| format!("order-{number}")).collect();
+    let of = |command: &dyn Fn(&str) -> Command| ids.iter().map(|id| command(id)).collect::<Vec<_>>();
+    // Shared calls answer all; a store by itself answers the first.
+    let is_shared = calls(&holds, of(&|id| wide(id, 100))).await == [100];
+    let expect = async |commands: Vec<Command>, expected: &[usize], what: &str| {
+        let sizes = calls(&holds, commands).await;
+        let expected = if is_shared { &[100][..] } else { expected };
+        assert_eq!(sizes, expected, "{what}");
+    };
+    // What costs little however large the record is.
+    expect(of(&|id| Command::Get { id: self::id(id) }), &[100], "get").await;
+    expect(of(&|id| extend(id, TTL_MS * 2, false)), &[100], "extend").await;
+    // One command and a hundred lines each, until 2000 are passed.
+    expect(of(&cancel), &[20; 5], "cancel").await;
+    // They are cancelled already.
+    expect(of(&cancel), &[100], "cancel again").await;
+}
+
+async fn a_page_ends_by_its_bytes(holds: TestHolds) {
+    // Names of the greatest length.
+    let names: Vec<_> = (0..100).map(|number| format!("{}{number:03}", "x".repeat(125))).collect();
+    let rows = names.iter().map(|name| (sku(name), Some(row(1, 1_000_000)))).collect();
+    holds.apply(Command::Push { rows }).await;
+    let wanted: Vec<_> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    for number in 0..50 {
+        holds.at(number);
+        holds.apply(reserve(&format!("order-{number}"), &wanted)).await;
+    }
+    let (mut after, mut sizes, mut seen) = (None, Vec::new(), Vec::new());
+    loop {
+        let Reply::Page(page) = holds.apply(Command::List { after, limit: 500 }).await else { panic!("no page") };
+        sizes.push(page.reservations.len());
+        seen.extend(page.reservations.into_iter().map(|reservation| reservation.id.to_string()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [20, 20, 10], "13 KB each, 256 KiB a page");
+    assert_eq!(seen, (0..50).map(|number| format!("order-{number}")).collect::<Vec<_>>());
+}
+
 macro_rules! contract {
     ($($case:ident),* $(,)?) => {
         mod embedded {
@@ -564,6 +746,9 @@ contract! {
     extending_never_shortens_and_is_capped,
     an_expired_reservation_can_take_its_stock_again,
     what_has_ended_is_forgotten_after_the_retention_time,
+    a_location_without_stock_keeps_no_tombstones,
+    tombstones_are_bounded_and_no_other_cancel_is,
+    what_an_index_lacks_is_entered_again,
     telling_the_same_end_again_leaves_nothing_behind,
     what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten,
     confirming_a_part_releases_the_rest_at_once,
@@ -584,4 +769,6 @@ contract! {
     the_sync_mark_changes_only_if_it_is_still_what_was_judged,
     every_sku_with_a_register_or_a_counter_is_found,
     commands_of_one_call_follow_each_other,
+    a_call_ends_when_its_work_is_done,
+    a_page_ends_by_its_bytes,
 }

@@ -2,6 +2,7 @@
 //! over the embedded pair and over real servers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use stockhold::domain::{Outcome, State};
@@ -12,8 +13,10 @@ use stockhold::service::Service;
 use stockhold::service::reconcile::FindingKind;
 
 use crate::support::holds::{TTL_MS, begin, cancel, id, lines, location, reserve, row, sku};
+use crate::support::redis::{client, run};
 use crate::support::service::Came::{Refused, To};
 use crate::support::service::{LocalService, came, limits};
+use crate::support::{eventually, required};
 
 async fn an_order_is_reserved_and_confirmed(it: LocalService) {
     it.set("a", 10).await;
@@ -50,6 +53,74 @@ async fn a_cancel_that_overtakes_its_reserve_wins(it: LocalService) {
     assert_eq!(it.reserve("1", &[("a", 3)]).await, Refused("cancelled"));
     assert_eq!(it.confirm("1").await, Refused("cancelled"));
     assert_eq!(it.stock("a").await, (10, 0));
+    it.ends_in_order().await;
+}
+
+async fn a_location_exists_once_a_sku_was_created_in_it(it: LocalService) {
+    assert_eq!(it.cancel("1").await, Refused("unknown location"));
+    // Created by another instance, which has the registers: seen at once although it was unknown just now.
+    it.set("a", 10).await;
+    assert_eq!(it.cancel("1").await, To(State::Cancelled));
+    // A holds' store that has lost everything asks the ledger.
+    it.forget_holds().await;
+    assert_eq!(it.cancel("2").await, To(State::Cancelled));
+    assert_eq!(it.reserve("2", &[("a", 1)]).await, Refused("cancelled"));
+    assert_eq!(it.confirm("3").await, Refused("not found"));
+    it.ends_in_order().await;
+}
+
+/// One caller cancels in thousands of locations that do not exist.
+async fn locations_that_do_not_exist_leave_nothing_behind(it: LocalService) {
+    it.set("a", 10).await;
+    let (mut unknown, mut overloaded) = (0, 0);
+    let flood = (0..2000).map(|number| {
+        let service = Arc::clone(&it.service);
+        async move { service.cancel(&location(&format!("l-{}", number / 2)), id("1")).await }
+    });
+    for answer in futures::future::join_all(flood).await {
+        match answer {
+            Err(stockhold::service::Error::Refused(stockhold::domain::Refusal::UnknownLocation(_))) => unknown += 1,
+            Err(stockhold::service::Error::Overloaded) => overloaded += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(unknown + overloaded, 2000);
+    assert!(unknown >= 64, "{unknown} were looked up");
+    assert_eq!(it.reserve("1", &[("a", 1)]).await, To(State::Held));
+    it.service.quiet().await;
+    eventually("no location has a queue", Duration::from_secs(10), async || it.holds.locations() == 0).await;
+    if let Some(prefix) = it.redis_prefix() {
+        let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
+        let keys: Vec<String> = run(&client, "KEYS", &[&format!("{prefix}:{{l-*")]).await;
+        assert_eq!(keys, Vec::<String>::new());
+    }
+    it.ends_in_order().await;
+}
+
+async fn reconcile_enters_what_an_index_lacks(it: LocalService) {
+    it.set("a", 10).await;
+    it.reserve("held", &[("a", 1)]).await;
+    it.at_holds(cancel("cancelled")).await;
+    it.lose_indexes().await;
+    // It is seen by no list.
+    let (listed, _) = it.service.list_reservations(&location("l"), None, 10, None).await.expect("lists");
+    assert_eq!(listed, []);
+    let found = async |validate_only: bool| {
+        let report = it.service.reconcile(&location("l"), validate_only).await.expect("compares");
+        let index = report.findings.iter().filter(|finding| finding.kind == FindingKind::Index);
+        let mut ids: Vec<_> = index.filter_map(|finding| finding.id.clone()).collect();
+        ids.sort();
+        ids
+    };
+    let lacking = [id("cancelled"), id("held")];
+    assert_eq!(found(true).await, lacking);
+    assert_eq!(found(true).await, lacking, "validate_only repairs nothing");
+    assert_eq!(found(false).await, lacking);
+    assert_eq!(found(false).await, []);
+    let (listed, _) = it.service.list_reservations(&location("l"), None, 10, None).await.expect("lists");
+    assert_eq!(listed.len(), 1);
+    it.recover().await;
+    assert_eq!(it.get("cancelled").await, To(State::Cancelled));
     it.ends_in_order().await;
 }
 
@@ -462,6 +533,9 @@ protocol! {
     an_order_is_reserved_and_confirmed,
     an_order_is_cancelled_for_good,
     a_cancel_that_overtakes_its_reserve_wins,
+    a_location_exists_once_a_sku_was_created_in_it,
+    locations_that_do_not_exist_leave_nothing_behind,
+    reconcile_enters_what_an_index_lacks,
     a_part_is_confirmed_and_the_rest_is_free,
     late_confirms_follow_their_policy,
     the_customer_who_comes_back_takes_the_stock_again,

@@ -1,8 +1,8 @@
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::domain::RequestId;
 use crate::domain::refusal::FieldViolation as Field;
+use crate::domain::{Location, RequestId};
 use crate::holds::HoldsError;
 use crate::ledger::LedgerError;
 
@@ -48,6 +48,12 @@ fn table() -> Vec<(Error, Code, &'static str, &'static str)> {
             "not enough stock: a (requested 5, available 3, held 2), b (requested 5, available 3, held 2); ask for less",
         ),
         (Refusal::UnknownSkus(vec![sku("a"), sku("b")]), NotFound, "UNKNOWN_SKU", "location: a, b;"),
+        (
+            Refusal::UnknownLocation(Location::parse("l").expect("a location")),
+            NotFound,
+            "UNKNOWN_LOCATION",
+            "location: l;",
+        ),
         (Refusal::RetiredSkus(vec![sku("a")]), FailedPrecondition, "SKU_RETIRED", "hold: a"),
         (Refusal::ReservationNotFound(id()), NotFound, "RESERVATION_NOT_FOUND", "order-1"),
         (Refusal::ReservationIdReused(id()), AlreadyExists, "RESERVATION_ID_REUSED", "choose another id"),

@@ -15,6 +15,9 @@ impl Call<'_> {
             State::Held | State::Expired => {}
         }
         let lines = part.unwrap_or_else(|| record.lines.clone());
+        if lines != record.lines {
+            self.worked += record.lines.len();
+        }
         if !lines.within(&record.lines) {
             return Reply::Mismatch;
         }

@@ -10,13 +10,15 @@ impl Call<'_> {
                 return Reply::Accepted(record);
             }
             Some(record) if matches!(record.state, State::Confirmed | State::Rejected) => return Reply::Ended(record),
+            None if self.holds.registers.is_empty() => return Reply::UnknownLocation,
+            None if self.holds.tombstones >= self.tombstones_max => return Reply::TombstonesFull,
             _ => {}
         }
 
         if let Some(record) = record.as_ref().filter(|record| record.state == State::Held) {
             self.hold(&record.lines, -1);
         }
-        let (state, end_ms) = (State::Cancelled, Some(self.now_ms));
+        let (state, end_ms) = (State::Cancelled, None);
         self.write(match record {
             Some(record) => Reservation { state, end_ms, ..record },
             None => Reservation {

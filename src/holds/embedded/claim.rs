@@ -1,5 +1,5 @@
 use super::call::Call;
-use crate::domain::State;
+use super::records::awaits_settlement;
 use crate::holds::Reply;
 
 impl Call<'_> {
@@ -8,9 +8,10 @@ impl Call<'_> {
         let unsettled = &self.holds.unsettled;
         let mut entries = unsettled.up_to(self.now_ms.saturating_sub(grace_ms), limit);
         entries.extend(unsettled.beyond(self.now_ms, limit - entries.len()));
+        self.worked += entries.len();
         for (touched_ms, id) in entries {
             match self.holds.records.get(&id) {
-                Some(record) if matches!(record.state, State::Confirming | State::Cancelled) => {
+                Some(record) if awaits_settlement(record) => {
                     claimed.push(record.clone());
                     // Never earlier than before, whatever the clock does: who pages by this order must not miss
                     // anything.

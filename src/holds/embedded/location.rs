@@ -22,6 +22,8 @@ pub struct LocationHolds {
     /// Those that ended and need no settlement (any more), in the order in which they did: what ended in one call, and
     /// when. They are forgotten in this order.
     pub ended: VecDeque<(u64, Vec<ReservationId>)>,
+    /// How many records are tombstones: cancelled, and never held.
+    pub tombstones: usize,
     /// How far the sync task has pushed.
     pub synced: Option<i64>,
 }
@@ -29,7 +31,7 @@ pub struct LocationHolds {
 impl LocationHolds {
     /// True if there is nothing to remember.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { registers, held, records, deadlines: _, unsettled: _, ended, synced } = self;
+        let Self { registers, held, records, deadlines: _, unsettled: _, ended, tombstones: _, synced } = self;
         registers.is_empty() && held.is_empty() && records.is_empty() && ended.is_empty() && synced.is_none()
     }
 }

@@ -23,6 +23,17 @@ impl Call<'_> {
         record
     }
 
+    fn put(&mut self, record: Reservation) {
+        let is = is_tombstone(&record);
+        let was = self.holds.records.insert(record.id.clone(), record).is_some_and(|old| is_tombstone(&old));
+        self.holds.tombstones = self.holds.tombstones + usize::from(is) - usize::from(was);
+    }
+
+    pub(super) fn remove(&mut self, id: &ReservationId) {
+        let was = self.holds.records.remove(id).is_some_and(|old| is_tombstone(&old));
+        self.holds.tombstones -= usize::from(was);
+    }
+
     /// Writes a record that time does not make forgotten, and enters it in the index of its state.
     pub(super) fn write(&mut self, record: Reservation) -> Reply {
         let id = &record.id;
@@ -33,7 +44,7 @@ impl Call<'_> {
                 self.holds.unsettled.set(id, self.now_ms);
             }
         }
-        self.holds.records.insert(id.clone(), record.clone());
+        self.put(record.clone());
         Reply::Accepted(record)
     }
 
@@ -43,7 +54,17 @@ impl Call<'_> {
         self.holds.deadlines.remove(id);
         self.holds.unsettled.remove(id);
         self.ended.push(id.clone());
-        self.holds.records.insert(id.clone(), record.clone());
+        self.put(record.clone());
         Reply::Accepted(record)
     }
+}
+
+/// Whether the id was cancelled and never held.
+fn is_tombstone(record: &Reservation) -> bool {
+    record.state == State::Cancelled && record.create_ms.is_none()
+}
+
+/// Whether the ledger's word on it is not known here. A cancelled reservation has no end until it is settled.
+pub(super) fn awaits_settlement(record: &Reservation) -> bool {
+    record.state == State::Confirming || (record.state == State::Cancelled && record.end_ms.is_none())
 }

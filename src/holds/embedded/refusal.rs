@@ -8,6 +8,7 @@ impl Call<'_> {
     /// None if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the
     /// way.
     pub(super) fn refusal_to_hold(&mut self, lines: &Lines) -> Option<Reply> {
+        self.worked += lines.len();
         let registers = &self.holds.registers;
         let missing = sorted(lines.skus().filter(|sku| !registers.contains_key(*sku)));
         if !missing.is_empty() {

@@ -7,6 +7,7 @@ use crate::holds::{Held, Reply, Rows};
 
 impl Call<'_> {
     pub(super) fn push(&mut self, rows: Rows) -> usize {
+        self.worked += rows.len();
         let registers = &mut self.holds.registers;
         let mut changed = 0;
         for (sku, row) in rows {
@@ -43,6 +44,7 @@ impl Call<'_> {
     }
 
     pub(super) fn stock(&mut self, skus: Vec<Sku>) -> Reply {
+        self.worked += skus.len();
         self.reclaim();
         let missing = sorted(skus.iter().filter(|sku| !self.holds.registers.contains_key(*sku)));
         if !missing.is_empty() {
@@ -58,7 +60,8 @@ impl Call<'_> {
         Reply::Stock(skus.into_iter().filter_map(item).collect())
     }
 
-    pub(super) fn counters(&self, skus: &[Sku]) -> Reply {
+    pub(super) fn counters(&mut self, skus: &[Sku]) -> Reply {
+        self.worked += skus.len();
         Reply::Counters(skus.iter().map(|sku| (self.holds.registers.get(sku).copied(), self.held(sku))).collect())
     }
 

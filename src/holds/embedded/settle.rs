@@ -25,7 +25,6 @@ impl Call<'_> {
             && (record.state, record.end_ms) == (ended.state, ended.end_ms)
             && (ended.state != State::Confirmed
                 || (record.reserved, record.confirmed) == (ended.reserved, ended.confirmed))
-            && self.holds.unsettled.score(&ended.id).is_none()
         {
             return Reply::Accepted(record.clone());
         }

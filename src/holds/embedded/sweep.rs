@@ -1,4 +1,5 @@
 use super::call::Call;
+use super::records::awaits_settlement;
 use crate::holds::{FORGET_MAX, Reply};
 
 impl Call<'_> {
@@ -21,14 +22,15 @@ impl Call<'_> {
             }
             let (_, ids) = self.holds.ended.pop_front().unwrap_or_default();
             looked += ids.len();
+            self.worked += ids.len();
             for id in ids {
                 let Some(record) = self.holds.records.get(&id) else { continue };
-                if record.state.is_live() || self.holds.unsettled.score(&id).is_some() {
+                if record.state.is_live() || awaits_settlement(record) {
                     // It is entered again when it ends again, or is settled.
                     continue;
                 }
                 if is_over(record.end_ms.unwrap_or(0)) {
-                    self.holds.records.remove(&id);
+                    self.remove(&id);
                 } else {
                     self.ended.push(id);
                 }

@@ -10,6 +10,7 @@ impl Call<'_> {
     }
 
     pub(super) fn hold(&mut self, lines: &Lines, sign: i64) {
+        self.worked += lines.len();
         for line in lines.iter() {
             let held = self.holds.held.entry(line.sku.clone()).or_default();
             let units = held.units + sign * i64::from(line.quantity);

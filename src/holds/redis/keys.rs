@@ -5,7 +5,7 @@ use crate::domain::Location;
 
 /// The keys that every call declares, all that it touches.
 pub(super) fn of(prefix: &str, location: &Location) -> Vec<String> {
-    ["stock", "held", "records", "deadlines", "unsettled", "ended", "synced"]
+    ["stock", "held", "records", "deadlines", "unsettled", "ended", "tombstones", "synced"]
         .iter()
         .map(|name| format!("{prefix}:{{{location}}}:{name}"))
         .collect()

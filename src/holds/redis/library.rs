@@ -1,7 +1,9 @@
 //! The library of Redis functions that does every command.
 
 use crate::domain::stock::UNITS_MAX;
-use crate::holds::{FORGET_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, SKUS_PAGE};
+use crate::holds::{
+    FORGET_MAX, PAGE_BYTES_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, RECORDS_PAGE, SKUS_PAGE, WORK_MAX,
+};
 
 /// The files of the library, in an order in which each uses only names of those before it.
 const CODE: &str = concat!(
@@ -19,6 +21,7 @@ const CODE: &str = concat!(
     include_str!("lua/registers.lua"),
     include_str!("lua/settle.lua"),
     include_str!("lua/list.lua"),
+    include_str!("lua/reindex.lua"),
     include_str!("lua/sweep.lua"),
     include_str!("lua/claim.lua"),
     include_str!("lua/synced.lua"),
@@ -41,14 +44,20 @@ pub(super) struct Library {
 impl Library {
     /// Its names carry the digest of its text, so that instances of different versions each find their own.
     pub(super) fn new() -> Self {
-        let bounds = format!("{UNITS_MAX}, {RECLAIM_HOLDS_MAX}, {RECLAIM_LINES_MAX}, {FORGET_MAX}, {SKUS_PAGE}");
-        let digest = fred::util::sha1_hash(&format!("{bounds}{CODE}"));
-        let name = format!("stockhold_{}", &digest[..DIGEST_CHARACTERS]);
+        let constants = [
+            ("UNITS_MAX", UNITS_MAX),
+            ("RECLAIM_HOLDS_MAX", RECLAIM_HOLDS_MAX as i64),
+            ("RECLAIM_LINES_MAX", RECLAIM_LINES_MAX as i64),
+            ("FORGET_MAX", FORGET_MAX as i64),
+            ("WORK_MAX", WORK_MAX as i64),
+            ("PAGE_BYTES_MAX", PAGE_BYTES_MAX as i64),
+            ("RECORDS_PAGE", RECORDS_PAGE as i64),
+            ("SKUS_PAGE", SKUS_PAGE as i64),
+        ];
+        let code = constants.map(|(name, value)| format!("local {name} = {value}\n")).concat() + CODE;
+        let name = format!("stockhold_{}", &fred::util::sha1_hash(&code)[..DIGEST_CHARACTERS]);
         let (taking, freeing) = (format!("{name}_taking"), format!("{name}_freeing"));
-        let text = format!(
-            "#!lua name={name}\nlocal TAKING, FREEING = '{taking}', '{freeing}'\n\
-             local UNITS_MAX, RECLAIM_HOLDS_MAX, RECLAIM_LINES_MAX, FORGET_MAX, SKUS_PAGE = {bounds}\n{CODE}"
-        );
+        let text = format!("#!lua name={name}\nlocal TAKING, FREEING = '{taking}', '{freeing}'\n{code}");
         Self { text, taking, freeing }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads what the library answers. The forms are described in `lua/formats.lua`. Anything else is `Corrupt`, never a panic.
+//! Reads what the library answers. The forms are described in `lua/formats.lua`. Anything else is `Corrupt`, never a
+//! panic.
 
 use std::iter;
 use std::str::FromStr;
@@ -13,10 +14,10 @@ const RECORD_FORM: &str = "1";
 
 type Result<T> = std::result::Result<T, HoldsError>;
 
-/// Reads the replies to `commands`, one each.
+/// Reads the replies to the first of these commands, one each.
 pub(super) fn read(commands: &[Command], value: Value) -> Result<Vec<Reply>> {
     let Value::Array(values) = value else { return Err(corrupt("an answer", &value)) };
-    if values.len() != commands.len() {
+    if values.len() > commands.len() {
         return Err(HoldsError::Corrupt(format!("{} answers to {} commands", values.len(), commands.len())));
     }
     // One that cannot be read takes nothing away from the others.
@@ -51,6 +52,8 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
         "id_reused" => Reply::IdReused,
         "not_found" => Reply::NotFound,
         "mismatch" => Reply::Mismatch,
+        "unknown_location" => Reply::UnknownLocation,
+        "tombstones_full" => Reply::TombstonesFull,
         "more" => Reply::More,
         "beyond_lifetime" => Reply::BeyondLifetime(fields.number()?),
         "missing" => {
@@ -74,6 +77,10 @@ fn read_reply(command: &Command, value: Value) -> Result<Reply> {
         "skus" => {
             let cursor = fields.next()?.to_owned();
             Reply::Skus(fields.all(Fields::sku)?, cursor)
+        }
+        "unindexed" => {
+            let cursor = fields.next()?.to_owned();
+            Reply::Unindexed(fields.all(Fields::id)?, cursor)
         }
         "swept" => Reply::Swept { holds: fields.number()?, more: fields.number::<u8>()? == 1 },
         "synced" => Reply::Synced(fields.optional()?),

@@ -1,4 +1,5 @@
-//! Writes commands as the argument of a call. The forms are described in `lua/formats.lua`. Writing to memory cannot fail.
+//! Writes commands as the argument of a call. The forms are described in `lua/formats.lua`. Writing to memory cannot
+//! fail.
 
 use std::fmt::{Display, Write};
 
@@ -61,6 +62,7 @@ impl Request {
             Command::Counters { skus } => self.name("counters").with(|text| write_skus(text, skus)),
             Command::Skus { cursor } => self.name("skus").one(cursor),
             Command::Get { id } => self.name("get").one(id),
+            Command::Reindex { cursor, repair } => self.name("reindex").one(cursor).flag(*repair),
             Command::List { after: None, limit } => self.name("list").one("").one("").one("").one(limit),
             Command::List { after: Some(Position { index, score_ms, id }), limit } => {
                 self.name("list").one(name_of(*index)).one(score_ms).one(id).one(limit)

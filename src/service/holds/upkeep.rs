@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{FillingHolds, unexpected};
-use crate::domain::{Location, Reservation, Sku, StockRow};
+use crate::domain::{Location, Reservation, ReservationId, Sku, StockRow};
 use crate::holds::{Command, Held, Page, Position, Reply, Rows};
 use crate::service::error::Error;
 
@@ -11,6 +11,7 @@ impl FillingHolds {
     /// Forgets that these skus were unknown: they have just been written.
     pub(crate) fn created(&self, location: &Location, skus: &[Sku]) {
         self.fills.created(location, skus);
+        self.locations.created(location);
     }
 
     /// Updates registers whose version is older. Answers how many there were.
@@ -66,6 +67,20 @@ impl FillingHolds {
     pub(crate) async fn skus(&self, location: &Location, cursor: String) -> Result<(Vec<Sku>, String), Error> {
         match self.apply(location, Command::Skus { cursor }).await? {
             Reply::Skus(skus, next) => Ok((skus, next)),
+            reply => Err(unexpected(&reply)),
+        }
+    }
+
+    /// Reservations that an index lacks, of some that the store looks at, and the cursor of the next page. The first
+    /// cursor and the last are empty. With `repair` they are entered.
+    pub(crate) async fn reindex(
+        &self,
+        location: &Location,
+        cursor: String,
+        repair: bool,
+    ) -> Result<(Vec<ReservationId>, String), Error> {
+        match self.apply(location, Command::Reindex { cursor, repair }).await? {
+            Reply::Unindexed(ids, next) => Ok((ids, next)),
             reply => Err(unexpected(&reply)),
         }
     }

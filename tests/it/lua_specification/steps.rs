@@ -144,7 +144,8 @@ pub(super) enum After {
     Entry(Index, ReservationId, u64),
 }
 
-const CROWD: usize = 250;
+/// With three skus, more than the work of one call.
+const CROWD: usize = 300;
 
 impl Wait {
     pub(super) fn from(&self, now_ms: u64, twin: &LocationHolds) -> u64 {
@@ -303,7 +304,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 
 fn ask() -> impl Strategy<Value = Ask> {
     prop_oneof![
-        40 => (an_id(), lines(), ttl_ms()).prop_map(|(id, lines, ttl_ms)| Ask::Plain(Command::Reserve { id, lines, ttl_ms })),
+        40 => (an_id(), lines(), ttl_ms())
+            .prop_map(|(id, lines, ttl_ms)| Ask::Plain(Command::Reserve { id, lines, ttl_ms })),
         25 => begin(),
         8 => an_id().prop_map(|id| Ask::Plain(Command::Cancel { id })),
         15 => extend(),
@@ -323,7 +325,9 @@ fn ask() -> impl Strategy<Value = Ask> {
         3 => (judged(option::of(version())), version())
             .prop_map(|(judged, version)| Ask::SetSynced { judged, version }),
         1 => (subsequence(&SKUS[..], 1..=3), select(&[0, 1, 20_000][..]), 0..60_i64)
-            .prop_map(|(names, ttl_ms, on_hand)| Ask::Crowd { skus: names.into_iter().map(sku).collect(), ttl_ms, on_hand }),
+            .prop_map(|(names, ttl_ms, on_hand)| {
+                Ask::Crowd { skus: names.into_iter().map(sku).collect(), ttl_ms, on_hand }
+            }),
     ]
 }
 

@@ -10,7 +10,7 @@ use stockhold::holds::embedded::{EmbeddedHolds, LocationHolds, Scored, Snapshot}
 use stockhold::holds::redis::RedisHolds;
 use stockhold::holds::{Command, Holds, Reply};
 
-use super::RETENTION;
+use super::CONFIG;
 use crate::support::holds::{TestClock, location, redis_config};
 use crate::support::redis::{client, run};
 use crate::support::required;
@@ -20,7 +20,7 @@ pub(super) type Contents = BTreeMap<String, String>;
 
 /// Applies commands to the twin at a time, and answers what it then has.
 pub(super) fn apply_to_twin(twin: LocationHolds, now_ms: u64, commands: Vec<Command>) -> (LocationHolds, Vec<Reply>) {
-    let (holds, location) = (EmbeddedHolds::new(RETENTION, Arc::new(move || now_ms)), location("twin"));
+    let (holds, location) = (EmbeddedHolds::new(CONFIG, Arc::new(move || now_ms)), location("twin"));
     holds.restore(Snapshot::from([(location.clone(), twin)]));
     let replies = holds.apply(&location, &commands).now_or_never().expect("the twin never waits");
     (holds.look(Snapshot::clone).remove(&location).unwrap_or_default(), replies.expect("the twin always answers"))
@@ -44,6 +44,8 @@ pub(super) fn contents_of_twin(twin: &LocationHolds) -> Contents {
         (format!("ended {}", number + 1), format!("{time_ms}\t{}", ids.join("\t")))
     };
     values.extend(twin.ended.iter().enumerate().map(ended));
+    let tombstones = Some(twin.tombstones).filter(|tombstones| *tombstones > 0);
+    values.extend(tombstones.map(|tombstones| ("tombstones".to_owned(), tombstones.to_string())));
     values.extend(twin.synced.map(|version| ("synced".to_owned(), version.to_string())));
     values
 }
@@ -111,7 +113,7 @@ impl Redis {
     pub(super) async fn connect() -> Self {
         let clock = TestClock::default();
         let prefix = format!("specification-{}", uuid::Uuid::new_v4());
-        let config = stockhold::holds::redis::RedisConfig { retention: RETENTION, ..redis_config(&prefix) };
+        let config = stockhold::holds::redis::RedisConfig { holds: CONFIG, ..redis_config(&prefix) };
         let holds = RedisHolds::connect_with_clock(&config, Some(clock.clock())).await.expect("connects");
         Self { holds, clock, client: client(&required("STOCKHOLD_TEST_REDIS_URL")).await, prefix }
     }
@@ -134,6 +136,23 @@ impl Redis {
             if cursor.is_empty() {
                 found.sort();
                 found.dedup();
+                return Ok(found);
+            }
+        }
+    }
+
+    /// All reservations that paging finds to be missing in an index.
+    pub(super) async fn unindexed(&self, location: &Location) -> Result<Vec<ReservationId>, String> {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            match self.apply(location, vec![Command::Reindex { cursor, repair: true }]).await?.remove(0) {
+                Reply::Unindexed(ids, next) => {
+                    found.extend(ids);
+                    cursor = next;
+                }
+                other => return Err(format!("no index: {other:?}")),
+            }
+            if cursor.is_empty() {
                 return Ok(found);
             }
         }

@@ -8,6 +8,7 @@ use stockhold::holds::embedded::LocationHolds;
 use stockhold::holds::{Command, Reply};
 
 use super::auditor::{Auditor, Key};
+use super::operator::nowhere;
 use super::world::World;
 use crate::support::memory_database::Tables;
 
@@ -125,7 +126,27 @@ fn always(world: &World, place: &Place) -> Vec<String> {
     found.extend(registers_are_not_ahead(place));
     found.extend(registers_are_never_too_generous(world, place));
     found.extend(nothing_is_sold_below_the_floor(place));
+    found.extend(tombstones_are_counted(place));
+    found.extend(indexes_lack_nothing(place));
     found
+}
+
+/// The count is what bounds the tombstones.
+fn tombstones_are_counted(place: &Place) -> Vec<String> {
+    let is_tombstone = |record: &&Reservation| record.state == State::Cancelled && record.create_ms.is_none();
+    let (counted, there) = (place.holds.tombstones, place.holds.records.values().filter(is_tombstone).count());
+    if counted == there { Vec::new() } else { vec![format!("{there} tombstones are counted as {counted}")] }
+}
+
+/// I7: what waits for something is found by those who see to it.
+fn indexes_lack_nothing(place: &Place) -> Vec<String> {
+    let lacking = place.holds.records.values().filter(|record| match record.state {
+        State::Held => place.holds.deadlines.score(&record.id) != record.expire_ms,
+        State::Confirming => place.holds.unsettled.score(&record.id).is_none(),
+        State::Cancelled => record.end_ms.is_none() && place.holds.unsettled.score(&record.id).is_none(),
+        State::Confirmed | State::Expired | State::Rejected => false,
+    });
+    lacking.map(|record| format!("I7: no index has {record:?}")).collect()
 }
 
 /// Whether a reservation counts at this time: it is confirming, or held and not overdue.
@@ -187,6 +208,11 @@ fn registers_are_never_too_generous(world: &World, place: &Place) -> Vec<String>
 /// All invariants. No call is under way, and recovery, sweep and sync have had the time to finish.
 pub(crate) fn when_quiet(world: &World) {
     let auditor = world.audit(|auditor| auditor.clone());
+    let is_kept = world.holds.look(|holds| holds.contains_key(&nowhere()))
+        || world.server.look(|tables| tables.settlements.keys().any(|(location, _)| *location == nowhere()));
+    if is_kept {
+        world.violated("something is kept of a location that does not exist".to_owned());
+    }
     for location in &world.locations {
         let mut found = look(world, location, |place| {
             let mut found = always(world, place);

@@ -124,7 +124,13 @@ impl Network {
                 let before = sent(world, *order, request);
                 let answer = self.run(&self.any().service, *order, request).await;
                 told(world, *order, request, &before, &answer);
-                if let Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded)) = answer {
+                // What was cancelled and is forgotten finds no place among few tombstones.
+                let finds_no_place = world.profile.forgets && matches!(request, Request::Cancel);
+                if finds_no_place && matches!(answer, Err(Error::Overloaded)) {
+                    world.event("no place for a tombstone", order);
+                } else if let Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_) | Error::Overloaded)) =
+                    answer
+                {
                     world.violated(format!("{request:?} was answered {error:?} although all is well"));
                 }
             }))

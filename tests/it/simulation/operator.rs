@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockhold::domain::Location;
+use stockhold::domain::{Location, Refusal};
 use stockhold::service::Error;
 use tokio::time::{Instant, sleep};
 
 use super::network::Network;
 use super::quiet::Asked;
 use super::world::World;
+use crate::support::holds::{id, location};
 
 pub(crate) async fn look_around(network: &Arc<Network>) {
     let world = &network.world;
@@ -29,7 +30,13 @@ pub(crate) async fn look_around(network: &Arc<Network>) {
 
 async fn look(world: &World, instance: &super::cluster::Instance) {
     let (service, location) = (&instance.service, world.any_location());
-    let error = match world.draw(|rng| rng.u32(0..4)) {
+    let error = match world.draw(|rng| rng.u32(0..5)) {
+        // A caller who mistypes the location.
+        4 => match service.cancel(&nowhere(), id("stray")).await {
+            Ok(reservation) => return world.violated(format!("a location that does not exist has {reservation:?}")),
+            Err(Error::Refused(Refusal::UnknownLocation(_))) => None,
+            Err(error) => Some(error),
+        },
         0 => service.get_stock(location, world.skus.clone()).await.err(),
         1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
         2 => service.list_stock(location, 3, None).await.err(),
@@ -38,6 +45,11 @@ async fn look(world: &World, instance: &super::cluster::Instance) {
     if let Some(error @ (Error::Internal(_) | Error::Refused(_))) = error {
         world.violated(format!("an operator was told {error:?}"));
     }
+}
+
+/// A location in which no sku is ever created.
+pub(crate) fn nowhere() -> Location {
+    location("nowhere")
 }
 
 /// When it is quiet, operators are told what there is.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use stockhold::domain::{Location, Sku};
+use stockhold::holds::HoldsConfig;
 use stockhold::holds::embedded::EmbeddedHolds;
 use tokio::time::{Instant, sleep};
 
@@ -181,8 +182,9 @@ impl World {
         let begun = Instant::now();
         let clock = Arc::new(HoldsClock { begun, skew_ms: AtomicI64::new(0), latest_ms: AtomicU64::new(0) });
         let retention = Duration::from_secs(if profile.forgets { 20 } else { 7200 });
+        let config = HoldsConfig { retention, tombstones_max: if profile.forgets { 4 } else { 1_000_000 } };
         let told = Arc::clone(&clock);
-        let holds = EmbeddedHolds::new(retention, Arc::new(move || told.now_ms()));
+        let holds = EmbeddedHolds::new(config, Arc::new(move || told.now_ms()));
         let record = Record { is_shown, ..Record::default() };
         let storm = Storm {
             holds_away_until: begun,

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use stockhold::domain::{Lines, Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockRow};
 use stockhold::holds::batched::BatchedHolds;
-use stockhold::holds::embedded::{Clock, EmbeddedHolds};
+use stockhold::holds::embedded::{Clock, EmbeddedHolds, Snapshot};
 use stockhold::holds::redis::{RedisConfig, RedisHolds};
-use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use stockhold::holds::{Command, Holds, HoldsConfig, HoldsError, Reply};
 use uuid::Uuid;
+
+use super::redis::{client, run};
 
 /// When the clock begins: some time in 2026, in Unix milliseconds.
 pub(crate) const START_MS: u64 = 1_790_000_000_000;
@@ -19,12 +21,20 @@ pub(crate) const START_MS: u64 = 1_790_000_000_000;
 /// How long every reservation of these tests is held unless it says otherwise.
 pub(crate) const TTL_MS: u64 = 60_000;
 
+/// More tombstones than any test has.
+pub(crate) const LARGE: HoldsConfig = HoldsConfig { tombstones_max: 1_000_000, ..CONFIG };
+
+/// Few tombstones, so that a test can reach their bound.
+pub(crate) const CONFIG: HoldsConfig = HoldsConfig { retention: Duration::from_secs(3600), tombstones_max: 20 };
+
 pub(crate) struct TestHolds {
     pub(crate) holds: Arc<dyn Holds>,
     pub(crate) location: Location,
     clock: TestClock,
     /// Set for Redis: the keys of this test begin with it.
     pub(crate) redis_prefix: Option<String>,
+    /// Set for the store in this process.
+    embedded: Option<Arc<EmbeddedHolds>>,
 }
 
 /// A clock that stands still until the test moves it.
@@ -53,7 +63,7 @@ pub(crate) fn redis_config(prefix: &str) -> RedisConfig {
     RedisConfig {
         url: super::required("STOCKHOLD_TEST_REDIS_URL"),
         prefix: prefix.into(),
-        retention: Duration::from_secs(3600),
+        holds: LARGE,
         pool_size: 2,
         timeout: Duration::from_secs(5),
     }
@@ -62,22 +72,23 @@ pub(crate) fn redis_config(prefix: &str) -> RedisConfig {
 impl TestHolds {
     pub(crate) async fn embedded() -> Self {
         let clock = TestClock::default();
-        let holds = Arc::new(EmbeddedHolds::new(Duration::from_secs(3600), clock.clock()));
-        Self { holds, location: location("test"), clock, redis_prefix: None }
+        let holds = Arc::new(EmbeddedHolds::new(CONFIG, clock.clock()));
+        Self { holds: holds.clone(), location: location("test"), clock, redis_prefix: None, embedded: Some(holds) }
     }
 
     pub(crate) async fn redis() -> Self {
         let clock = TestClock::default();
         let prefix = format!("test-{}", Uuid::new_v4());
-        let holds =
-            RedisHolds::connect_with_clock(&redis_config(&prefix), Some(clock.clock())).await.expect("connects");
-        Self { holds: Arc::new(holds), location: location("test"), clock, redis_prefix: Some(prefix) }
+        let config = RedisConfig { holds: CONFIG, ..redis_config(&prefix) };
+        let holds = RedisHolds::connect_with_clock(&config, Some(clock.clock())).await.expect("connects");
+        let (holds, redis_prefix) = (Arc::new(holds), Some(prefix));
+        Self { holds, location: location("test"), clock, redis_prefix, embedded: None }
     }
 
     /// Redis behind shared calls.
     pub(crate) async fn batched() -> Self {
-        let Self { holds, location, clock, redis_prefix } = Self::redis().await;
-        Self { holds: Arc::new(Shared(BatchedHolds::over(holds))), location, clock, redis_prefix }
+        let redis = Self::redis().await;
+        Self { holds: Arc::new(Shared(BatchedHolds::over(redis.holds))), ..redis }
     }
 
     /// The time, in ms since the start of the test.
@@ -91,6 +102,32 @@ impl TestHolds {
 
     pub(crate) async fn apply(&self, command: Command) -> Reply {
         self.try_all(vec![command]).await.expect("the store answers").remove(0)
+    }
+
+    /// Loses both indexes, as only somebody who tampers can.
+    pub(crate) async fn lose_indexes(&self) {
+        if let Some(embedded) = &self.embedded {
+            let mut snapshot = embedded.look(Snapshot::clone);
+            for holds in snapshot.values_mut() {
+                (holds.deadlines, holds.unsettled) = Default::default();
+            }
+            embedded.restore(snapshot);
+        }
+        if let Some(prefix) = &self.redis_prefix {
+            let client = client(&super::required("STOCKHOLD_TEST_REDIS_URL")).await;
+            let key = |name| format!("{prefix}:{{{}}}:{name}", self.location);
+            run::<i64>(&client, "DEL", &[&key("deadlines"), &key("unsettled")]).await;
+        }
+    }
+
+    /// Whether the store keeps anything of the location.
+    pub(crate) async fn is_kept(&self) -> bool {
+        if let Some(embedded) = &self.embedded {
+            return embedded.look(|holds| holds.contains_key(&self.location));
+        }
+        let prefix = self.redis_prefix.as_deref().expect("Redis");
+        let client = client(&super::required("STOCKHOLD_TEST_REDIS_URL")).await;
+        !run::<Vec<String>>(&client, "KEYS", &[&format!("{prefix}:*")]).await.is_empty()
     }
 
     /// Pushes rows of version 1: a sku and its `on_hand` each.
@@ -217,6 +254,8 @@ pub(crate) fn outcome(reply: &Reply) -> (&'static str, Option<State>) {
         Reply::Short(_) => ("short", None),
         Reply::Retired(_) => ("retired", None),
         Reply::Missing(_) => ("missing", None),
+        Reply::UnknownLocation => ("unknown location", None),
+        Reply::TombstonesFull => ("tombstones full", None),
         Reply::More => ("more", None),
         _ => ("other", None),
     }

@@ -13,7 +13,7 @@ use stockhold::ledger::{Failure, Ledger, LedgerError};
 use stockhold::service::{Error, Service};
 use tokio::time::{Instant, sleep};
 
-use super::holds::{START_MS, TTL_MS, TestClock, id, lines, sku};
+use super::holds::{LARGE, START_MS, TTL_MS, TestClock, id, lines, sku};
 use super::memory_database::{CommitFate, MemoryDatabase, Server, Weather, failed};
 use super::service::{limits, request_id};
 
@@ -84,7 +84,7 @@ impl Weather for TestWeather {
 
 impl MemoryService {
     pub(crate) fn new() -> Self {
-        let holds = Arc::new(EmbeddedHolds::new(Duration::from_secs(3600), TestClock::default().clock()));
+        let holds = Arc::new(EmbeddedHolds::new(LARGE, TestClock::default().clock()));
         let weather = Arc::new(TestWeather {
             begun: Instant::now(),
             statements: AtomicUsize::new(0),

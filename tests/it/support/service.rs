@@ -14,7 +14,7 @@ use stockhold::service::{Error, LatePolicy, Limits, Service};
 use uuid::Uuid;
 
 use super::database::{self, TestDatabase};
-use super::holds::{TTL_MS, TestClock, id, lines, location, redis_config, sku};
+use super::holds::{LARGE, TTL_MS, TestClock, id, lines, location, redis_config, sku};
 use super::redis::{client, run};
 use super::required;
 
@@ -61,7 +61,7 @@ impl LocalService {
     /// Holds in this process, ledger in SQLite.
     pub(crate) async fn embedded() -> Self {
         let clock = TestClock::default();
-        let holds = Arc::new(EmbeddedHolds::new(Duration::from_secs(3600), clock.clock()));
+        let holds = Arc::new(EmbeddedHolds::new(LARGE, clock.clock()));
         Self::over(Arc::clone(&holds) as _, database::sqlite(), clock, Memory::Embedded(holds)).await
     }
 
@@ -99,6 +99,24 @@ impl LocalService {
                 let keys: Vec<String> = run(&client, "KEYS", &[&format!("{prefix}:*")]).await;
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
                 run::<i64>(&client, "DEL", &keys).await;
+            }
+        }
+    }
+
+    /// The holds' store loses both of its indexes.
+    pub(crate) async fn lose_indexes(&self) {
+        match &self.memory {
+            Memory::Embedded(holds) => {
+                let mut snapshot = holds.look(Snapshot::clone);
+                for holds in snapshot.values_mut() {
+                    (holds.deadlines, holds.unsettled) = Default::default();
+                }
+                holds.restore(snapshot);
+            }
+            Memory::Redis { prefix } => {
+                let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
+                let keys = ["deadlines", "unsettled"].map(|name| format!("{prefix}:{{l}}:{name}"));
+                run::<i64>(&client, "DEL", &[&keys[0], &keys[1]]).await;
             }
         }
     }
@@ -196,6 +214,7 @@ pub(crate) fn name_of(refusal: &Refusal) -> &'static str {
         Refusal::InvalidFields(_) => "invalid",
         Refusal::InsufficientStock(_) => "short",
         Refusal::UnknownSkus(_) => "unknown sku",
+        Refusal::UnknownLocation(_) => "unknown location",
         Refusal::RetiredSkus(_) => "retired",
         Refusal::ReservationNotFound(_) => "not found",
         Refusal::ReservationIdReused(_) => "id reused",

@@ -14,7 +14,9 @@ function commands.begin(id, part, reacquire)
   if state ~= 'HELD' and not (state == 'EXPIRED' and reacquire == '1') then return 'ended\t' .. record.raw end
   local rest
   if joined ~= known.lines then
-    rest = rest_of(lines_of(known.lines), lines_of(joined))
+    local whole = lines_of(known.lines)
+    worked = worked + #whole.skus
+    rest = rest_of(whole, lines_of(joined))
     if not rest then return 'mismatch' end
   end
   if state == 'EXPIRED' then

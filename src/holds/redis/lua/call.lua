@@ -2,7 +2,8 @@
 
 local arity = {
   reserve = 3, begin = 3, cancel = 1, extend = 4, settle = 5, push = 1, replace_register = 3, replace_held = 3,
-  stock = 1, counters = 1, skus = 1, get = 1, list = 4, sweep = 0, claim = 2, get_synced = 0, set_synced = 2,
+  stock = 1, counters = 1, skus = 1, get = 1, reindex = 2, list = 4, sweep = 0, claim = 2,
+  get_synced = 0, set_synced = 2,
 }
 
 -- Those whose first argument is the id of a reservation.
@@ -10,6 +11,9 @@ local by_id = { reserve = true, begin = true, cancel = true, extend = true, sett
 
 -- Which argument has the terms whose lines will be held or settled.
 local terms_at = { reserve = 2, settle = 4 }
+
+-- Where in the arguments the first command begins.
+local FIRST = 4
 
 -- Nothing is left of the call before, however that ended.
 local function begin_call(keys, args)
@@ -19,24 +23,25 @@ local function begin_call(keys, args)
     sub, format = string.sub, string.format
     floor, max, min = math.floor, math.max, math.min
   end
-  STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, SYNCED = unpack(keys)
-  now, RETENTION_MS = tonumber(args[1]), tonumber(args[2])
+  STOCK, HELD, RECORDS, DEADLINES, UNSETTLED, ENDED, TOMBSTONES, SYNCED = unpack(keys)
+  now, RETENTION_MS, TOMBSTONES_MAX = tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
   if not now then
     local time = call('TIME')
     now = time[1] * 1000 + floor(time[2] / 1000)
   end
   NOW = text(now)
   records, registers, held, lines_seen, terms_seen, rows_seen = {}, {}, {}, {}, {}, {}
-  newly_ended, reclaimed, overdue_remain, pushed = {}, nil, nil, nil
+  newly_ended, reclaimed, overdue_remain, pushed, worked = {}, nil, nil, nil, 0
+  has_registers, tombstones = nil, nil
   forget_changes()
 end
 
 -- Reads at once what several commands would read one by one.
 local function read_ahead(args)
-  local first = args[3]
-  if not first or #args == 3 + arity[first] then return end
+  local first = args[FIRST]
+  if not first or #args == FIRST + arity[first] then return end
   local ids, skus, listed = {}, {}, {}
-  local at, count = 3, #args
+  local at, count = FIRST, #args
   while at <= count do
     local name = args[at]
     if by_id[name] then ids[#ids + 1] = args[at + 1] end
@@ -57,8 +62,9 @@ local replies, at
 
 local function apply_all(args)
   local count = #args
-  while at <= count do
+  while at <= count and (worked < WORK_MAX or #replies == 0) do
     local name = args[at]
+    worked = worked + 1
     local following = at + 1 + arity[name]
     replies[#replies + 1] = commands[name](unpack(args, at + 1, following - 1))
     at = following
@@ -69,15 +75,14 @@ local function run(keys, packed)
   local args = cmsgpack.unpack(packed[1])
   begin_call(keys, args)
   read_ahead(args)
-  replies, at = {}, 3
-  while at <= #args do
+  replies, at = {}, FIRST
+  while true do
     local done, failure = pcall(apply_all, args)
-    if not done then
-      -- Anything else is an error of the server.
-      if type(failure) ~= 'table' or not failure.corrupt then error(failure) end
-      replies[#replies + 1] = 'corrupt\t' .. failure.corrupt
-      at = at + 1 + arity[args[at]]
-    end
+    if done then break end
+    -- Anything else is an error of the server.
+    if type(failure) ~= 'table' or not failure.corrupt then error(failure) end
+    replies[#replies + 1] = 'corrupt\t' .. failure.corrupt
+    at = at + 1 + arity[args[at]]
   end
   if #newly_ended > 0 then call('RPUSH', ENDED, NOW .. '\t' .. concat(newly_ended, '\t')) end
   flush()

@@ -1,6 +1,14 @@
 function commands.cancel(id)
   local record = addressed(id)
-  local state = record and record.state
+  if not record then
+    if not exists() then return 'unknown_location' end
+    if count_tombstones() >= TOMBSTONES_MAX then return 'tombstones_full' end
+
+    add_tombstones(1)
+    unsettled[id] = NOW
+    return write(id, 'CANCELLED', '', '', '', '\t\t')
+  end
+  local state = record.state
   if state == 'CONFIRMING' or state == 'CANCELLED' then return record.raw end
   if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. record.raw end
 
@@ -9,6 +17,5 @@ function commands.cancel(id)
     deadlines[id] = false
   end
   unsettled[id] = NOW
-  if not record then return write(id, 'CANCELLED', '', '', NOW, '\t\t') end
-  return write(id, 'CANCELLED', record.create, record.ttl, NOW, record.terms)
+  return write(id, 'CANCELLED', record.create, record.ttl, '', record.terms)
 end

@@ -6,11 +6,12 @@ function commands.claim(limit, grace_ms)
   local ids = {}
   for at = 1, #entries, 2 do ids[#ids + 1] = entries[at] end
 
+  worked = worked + #ids
   read(RECORDS, records, ids)
   local reply = { 'claimed' }
   for at, id in ipairs(ids) do
     local record = parse_record(records[id] or '')
-    if record and (record.state == 'CONFIRMING' or record.state == 'CANCELLED') then
+    if record and awaits_settlement(record) then
       reply[#reply + 1] = id
       reply[#reply + 1] = record.raw
       -- Never earlier than before, whatever the clock does: a reader who pages by this order must not miss any.

@@ -20,8 +20,8 @@ local function lines_of(joined)
   return lines
 end
 
--- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those to
--- confirm, empty where they are unknown, and the lines that count, as text.
+-- Terms are `reserved confirmed lines`, joined by tabs: the fingerprints of the lines that were reserved and of those
+-- to confirm, empty where they are unknown, and the lines that count, as text.
 local function terms_of(joined)
   local terms = terms_seen[joined]
   if terms then return terms end
@@ -56,11 +56,14 @@ local function rows_of(joined)
   return rows
 end
 
--- A record is `1 state create ttl end` and its terms, joined by tabs. Times are Unix ms, empty where they are unknown. A
--- reservation expires `ttl` ms after its creation, which may be before it where the clock went back.
+-- A record is `1 state create ttl end` and its terms, joined by tabs. Times are Unix ms, empty where they are unknown.
+-- A reservation expires `ttl` ms after its creation, which may be before it where the clock went back. A cancelled one
+-- has no end until its settlement is told.
 local RECORD_FORM = '^1\t(%u+)\t(%d*)\t(%-?%d*)\t(%d*)\t()'
 
-local KNOWN_STATES = { HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true }
+local KNOWN_STATES = {
+  HELD = true, CONFIRMING = true, CONFIRMED = true, CANCELLED = true, EXPIRED = true, REJECTED = true,
+}
 local LIVE_STATES = { HELD = true, CONFIRMING = true }
 
 -- The fields of a record, its terms as text, because few commands look at its lines. Nothing if it is no record.

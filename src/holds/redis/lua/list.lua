@@ -29,31 +29,46 @@ local function entries_after(key, score, id, limit)
   return call('ZRANGE', key, low, low + limit - 1, 'WITHSCORES')
 end
 
--- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id,
--- record, ...
-function commands.list(index, score, id, limit)
-  flush()
-  limit = tonumber(limit)
-  local ids, last = {}, { '', '', '' }
+-- How many records are read at a time, so that few are read in vain.
+local READ_MAX = 50
+
+-- The next entries of both indexes, at most `limit`: lists of their indexes, scores and ids.
+local function entries_of_both(index, score, id, limit)
+  local indexes, scores, ids = {}, {}, {}
   for _, name in ipairs({ 'deadlines', 'unsettled' }) do
     if not (name == 'deadlines' and index == 'unsettled') then
       local from = name == index and id or ''
       local entries = entries_after(name == 'deadlines' and DEADLINES or UNSETTLED, score, from, limit - #ids)
       for at = 1, #entries, 2 do
+        indexes[#ids + 1], scores[#ids + 1] = name, entries[at + 1]
         ids[#ids + 1] = entries[at]
-        last = { name, entries[at + 1], entries[at] }
       end
     end
   end
-  if #ids < limit then last = { '', '', '' } end
-  read(RECORDS, records, ids)
-  local reply = { 'page', NOW, unpack(last) }
-  for _, entry in ipairs(ids) do
-    local record = parse_record(records[entry] or '')
+  return indexes, scores, ids
+end
+
+-- Answers `page now index score id` (of the last entry looked at, empty if there are no more), then id, record, id,
+-- record, ...
+function commands.list(index, score, id, limit)
+  flush()
+  limit = tonumber(limit)
+  local indexes, scores, ids = entries_of_both(index, score, id, limit)
+  local reply, bytes, looked = { 'page', NOW, '', '', '' }, 0, 0
+  while looked < #ids and bytes < PAGE_BYTES_MAX do
+    if looked % READ_MAX == 0 then
+      read(RECORDS, records, { unpack(ids, looked + 1, min(looked + READ_MAX, #ids)) })
+    end
+    looked = looked + 1
+    local record = parse_record(records[ids[looked]] or '')
     if record and LIVE_STATES[record.state] then
-      reply[#reply + 1] = entry
+      bytes = bytes + #record.terms
+      reply[#reply + 1] = ids[looked]
       reply[#reply + 1] = record.raw
     end
   end
+  worked = worked + looked
+  local is_last = looked == #ids and looked < limit
+  if not is_last and looked > 0 then reply[3], reply[4], reply[5] = indexes[looked], scores[looked], ids[looked] end
   return reply
 end

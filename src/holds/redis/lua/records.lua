@@ -43,7 +43,12 @@ local function addressed(id)
   return record
 end
 
-local function is_unsettled(id)
-  if unsettled[id] ~= nil then return unsettled[id] end
-  return call('ZSCORE', UNSETTLED, id)
+-- Whether the id was cancelled and never held.
+local function is_tombstone(record)
+  return record.state == 'CANCELLED' and record.create == ''
+end
+
+-- Whether the ledger's word on it is not known here.
+local function awaits_settlement(record)
+  return record.state == 'CONFIRMING' or record.state == 'CANCELLED' and record.ended == ''
 end

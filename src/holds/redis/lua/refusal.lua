@@ -15,7 +15,8 @@ local function refusal_as_it_is(lines)
       local units = held[sku].units
       local free = register.units_max - units
       if free < quantity then
-        short = (short or 'short') .. '\t' .. sku .. '\t' .. text(quantity) .. '\t' .. text(max(0, free)) .. '\t' .. text(units)
+        short = (short or 'short') .. '\t' .. sku .. '\t' .. text(quantity)
+          .. '\t' .. text(max(0, free)) .. '\t' .. text(units)
       end
     end
   end
@@ -26,6 +27,7 @@ end
 
 -- nil if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
 local function refusal_to_hold(lines)
+  worked = worked + #lines.skus
   need_registers(lines)
   need_held(lines)
   local refusal, is_short = refusal_as_it_is(lines)

@@ -1,10 +1,12 @@
 -- The copies of the ledger's rows and the held counters: pushing, repairing and reading them.
 
--- The rows that were pushed last, while the registers are as they left them: the settlements of one commit have the same.
+-- The rows that were pushed last, while the registers are as they left them: the settlements of one commit have the
+-- same.
 local pushed
 
 -- Updates the registers whose version is older; answers how many.
 local function push(rows)
+  worked = worked + #rows.skus
   if pushed == rows then return 0 end
   local skus, changes = rows.skus, nil
   read_registers(skus)
@@ -58,6 +60,7 @@ end
 
 function commands.stock(names)
   local skus = split(names)
+  worked = worked + #skus
   read_registers(skus)
   reclaim()
   local missing
@@ -70,7 +73,9 @@ function commands.stock(names)
 end
 
 function commands.counters(names)
-  return counters('counters', split(names))
+  local skus = split(names)
+  worked = worked + #skus
+  return counters('counters', skus)
 end
 
 -- The cursor tells which hash, and where in it.

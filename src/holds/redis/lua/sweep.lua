@@ -11,16 +11,16 @@ local function forget()
     call('LPOP', ENDED)
     local ids = split(entry)
     looked = looked + #ids
+    worked = worked + #ids
     read(RECORDS, records, ids)
     for _, id in ipairs(ids) do
       local record = parse_record(records[id] or '')
-      local awaits_another = not record or LIVE_STATES[record.state]
-        or record.state == 'CANCELLED' and is_unsettled(id)
-      if awaits_another then
+      if not record or LIVE_STATES[record.state] or awaits_settlement(record) then
         -- It is entered again when it ends again, or is settled.
       elseif record.ended ~= '' and record.ended + RETENTION_MS > now then
         newly_ended[#newly_ended + 1] = id
       else
+        if is_tombstone(record) then add_tombstones(-1) end
         records[id] = false
         new_records[#new_records + 1] = id
       end

@@ -4,6 +4,7 @@
 local function hold(lines, sign)
   need_held(lines)
   local skus, quantities = lines.skus, lines.quantities
+  worked = worked + #skus
   for index = 1, #skus do
     local sku = skus[index]
     local counter = held[sku]

@@ -128,7 +128,14 @@ fn answered() -> impl Strategy<Value = (Command, Reply)> {
         Reply::Missing(skus)
     });
     let of_any = prop_oneof![
-        select(vec![Reply::IdReused, Reply::NotFound, Reply::Mismatch, Reply::More]),
+        select(vec![
+            Reply::IdReused,
+            Reply::NotFound,
+            Reply::Mismatch,
+            Reply::UnknownLocation,
+            Reply::TombstonesFull,
+            Reply::More,
+        ]),
         "[ -~]{0,20}".prop_map(Reply::Corrupt),
         any::<u64>().prop_map(Reply::BeyondLifetime),
         vec(shortages(), 0..4).prop_map(Reply::Short),
@@ -137,6 +144,7 @@ fn answered() -> impl Strategy<Value = (Command, Reply)> {
         any::<usize>().prop_map(Reply::Pushed),
         vec((option::of(rows()), held()), 0..4).prop_map(Reply::Counters),
         (vec(skus(), 0..4), "(|(stock|held) [0-9]{1,5})").prop_map(|(skus, cursor)| Reply::Skus(skus, cursor)),
+        (vec(ids(), 0..4), "[0-9]{0,5}").prop_map(|(ids, cursor)| Reply::Unindexed(ids, cursor)),
         pages().prop_map(Reply::Page),
         (any::<usize>(), any::<bool>()).prop_map(|(holds, more)| Reply::Swept { holds, more }),
         vec(reservations(ids()), 0..4).prop_map(Reply::Claimed),
@@ -154,6 +162,8 @@ fn write(reply: &Reply) -> Vec<String> {
         Reply::IdReused => ("id_reused", vec![]),
         Reply::NotFound => ("not_found", vec![]),
         Reply::Mismatch => ("mismatch", vec![]),
+        Reply::UnknownLocation => ("unknown_location", vec![]),
+        Reply::TombstonesFull => ("tombstones_full", vec![]),
         Reply::More => ("more", vec![]),
         Reply::Corrupt(what) => ("corrupt", vec![what.clone()]),
         Reply::BeyondLifetime(latest_ms) => ("beyond_lifetime", vec![latest_ms.to_string()]),
@@ -181,6 +191,9 @@ fn write(reply: &Reply) -> Vec<String> {
             });
             let records = page.reservations.iter().flat_map(write_identified);
             ("page", std::iter::once(page.now_ms.to_string()).chain(place).chain(records).collect())
+        }
+        Reply::Unindexed(ids, cursor) => {
+            ("unindexed", std::iter::once(cursor.clone()).chain(ids.iter().map(ReservationId::to_string)).collect())
         }
         Reply::Swept { holds, more } => ("swept", vec![holds.to_string(), u8::from(*more).to_string()]),
         Reply::Claimed(records) => ("claimed", records.iter().flat_map(write_identified).collect()),
@@ -235,7 +248,7 @@ fn to_values(fields: &[String]) -> Vec<Value> {
     fields.iter().map(|field| field.as_str().into()).collect()
 }
 
-// What nobody writes.
+// What the library never writes.
 
 /// One thing that goes wrong with a reply.
 #[derive(Clone, Debug)]
