@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use crate::config::Config;
-use crate::grpc;
 use crate::grpc::calls::Calls;
 use crate::grpc::health::Health;
+use crate::grpc::http2;
 use crate::grpc::served::Served;
 use crate::grpc::session::Sessions;
 use crate::holds::batched::BatchedHolds;
@@ -79,7 +80,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
     let served =
         Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;
-    let mut server = pin!(grpc::serve(served, calls.clone(), listener, config.connections, stop.clone()));
+    let (guarded, unsent) = (calls.layer(served), calls.unsent().clone());
+    let mut server = pin!(http2::serve(guarded, listener, config.connections, unsent, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {
         // It does not end before it is stopped.

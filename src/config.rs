@@ -112,7 +112,8 @@ pub struct ServeArgs {
     #[arg(long, env = "STOCKHOLD_CALL_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     call_bytes_max: usize,
     /// Memory for answers that wait to be sent; for more those that wait longest end, and calls are refused
-    #[arg(long, env = "STOCKHOLD_UNSENT_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    #[arg(long, env = "STOCKHOLD_UNSENT_BYTES_MAX", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(value_parser = memory)]
     unsent_bytes_max: usize,
     /// Sessions that may be open at once, an eighth of them on one connection; for more the longest idle one makes way
     #[arg(long, env = "STOCKHOLD_SESSIONS_MAX", value_name = "N", default_value = "1024", value_parser = count())]

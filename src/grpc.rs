@@ -26,14 +26,6 @@ mod status;
 mod stock;
 pub mod unsent;
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tower::Layer;
-
-use calls::Calls;
-use http2::ConnectionsConfig;
-use served::Served;
-
 /// Messages, servers and clients, generated from `proto/stockhold/v1/`, where everything is documented.
 #[allow(missing_docs, unreachable_pub, clippy::pedantic)]
 pub mod v1 {
@@ -49,16 +41,3 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// The largest `page_size`.
 pub const PAGE_SIZE_MAX: i32 = 1000;
-
-/// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with
-/// their last stream.
-pub async fn serve(
-    served: Served,
-    calls: Calls,
-    listener: TcpListener,
-    connections: ConnectionsConfig,
-    stop: CancellationToken,
-) {
-    let unsent = calls.unsent().clone();
-    http2::serve(calls.layer(served), listener, connections, unsent, stop).await;
-}

@@ -6,6 +6,7 @@
 //! - Windows bound what was received and is not read, for each stream and each connection.
 
 mod accept;
+mod bounds;
 mod connection;
 mod connections;
 mod media_type;
@@ -15,7 +16,6 @@ mod stream;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::net::TcpListener;
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::Service;
 
+pub use self::bounds::ConnectionsConfig;
 use self::connection::Common;
 use self::connections::Connections;
 use super::unsent::Unsent;
@@ -49,35 +50,6 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The most bytes of a request's headers, counted as HTTP/2 does: for each its name, its value, and 32.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-
-/// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there
-/// is one at all.
-const PREFACE_MAX: Duration = Duration::from_secs(5);
-
-/// How long a caller may read nothing of what is sent to them, before they lose it.
-const STALL_MAX: Duration = Duration::from_secs(10);
-
-/// The bounds of connections.
-#[derive(Clone, Debug)]
-pub struct ConnectionsConfig {
-    /// How many may be open at once.
-    pub connections_max: usize,
-    /// After how long without a call one is closed.
-    pub idle_max: Duration,
-    /// After how long one is closed when its calls are done; a tenth more or less, so that not all end at once.
-    pub age_max: Duration,
-    /// How long a peer may take to begin to speak HTTP/2.
-    pub preface_max: Duration,
-    /// How long a caller may read nothing of what is sent to them.
-    pub stall_max: Duration,
-}
-
-impl ConnectionsConfig {
-    /// With what need not be set.
-    pub fn new(connections_max: usize, idle_max: Duration, age_max: Duration) -> Self {
-        Self { connections_max, idle_max, age_max, preface_max: PREFACE_MAX, stall_max: STALL_MAX }
-    }
-}
 
 /// Serves until `stop`, then stops accepting and ends when every connection has ended: an idle one at once, others with
 /// their last stream.

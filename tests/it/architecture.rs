@@ -35,7 +35,7 @@ const LINES_MEDIAN_MAX: usize = 110;
 const COLUMNS_MAX: usize = 120;
 
 /// Not true yet: what stands in these lists is excused. Whoever mends it takes it out; nothing is added.
-const CIRCLES_YET: [&str; 3] = ["grpc", "grpc::http2", "holds::redis"];
+const CIRCLES_YET: [&str; 2] = ["grpc::access", "holds::redis"];
 const LONG_YET: [&str; 0] = [];
 const WIDE_YET: [&str; 13] = [
     "benches/Cargo.toml",

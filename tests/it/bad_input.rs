@@ -18,16 +18,17 @@ use proptest::test_runner::{Config, TestRunner};
 use stockhold::domain::State;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
-use stockhold::grpc::http2::ConnectionsConfig;
+use stockhold::grpc::http2::{ConnectionsConfig, serve};
 use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
-use stockhold::grpc::{serve, v1};
+use stockhold::grpc::v1;
 use stockhold::holds::Command;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
+use tower::Layer;
 
 use self::requests::{Case, RPCS, Tokens, cases};
 use self::stores::{Dump, Stores};
@@ -134,7 +135,8 @@ impl Site {
         let sessions = Sessions::until(stop.clone(), BOUND, 10);
         let served = Served::new(&service, health, &calls, sessions, true).expect("the services");
         let connections = ConnectionsConfig::new(10, FOR_EVER, FOR_EVER);
-        let server = tokio::spawn(serve(served, calls.clone(), listener, connections, stop.clone()));
+        let server =
+            tokio::spawn(serve(calls.layer(served), listener, connections, calls.unsent().clone(), stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;
         let dump = stores.dump().await;
@@ -155,10 +157,6 @@ impl Site {
             Answer::Refused(status) => {
                 let (code, reason) = refusal(Err::<(), _>(status));
                 assert!(REFUSALS.contains(&(code, &reason)), "answered {code:?} {reason}");
-                if code == Code::DeadlineExceeded {
-                    // What was begun runs on.
-                    timeout(BOUND, self.calls.finish()).await.expect("it ends");
-                }
                 // A late Confirm that finds the stock gone ends the reservation, and a session does what came before
                 // the bytes that it refuses.
                 let may_change = code == Code::DeadlineExceeded
@@ -167,6 +165,8 @@ impl Site {
                 (format!("{code:?} {reason}"), may_change)
             }
         };
+        // What has begun runs on when the caller's time is up.
+        timeout(BOUND, self.calls.finish()).await.expect("it ends");
         let before = std::mem::replace(&mut self.dump, self.stores.dump().await);
         if !(may_change && case.writes()) {
             let changed: Vec<_> = before.symmetric_difference(&self.dump).collect();

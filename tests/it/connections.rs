@@ -26,6 +26,9 @@ const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 /// So short that it passes during the test.
 const SHORT: Duration = Duration::from_millis(20);
 
+/// So long that an answer is not late even on a machine that has other things to do.
+const PONG_MAX: Duration = Duration::from_secs(1);
+
 fn at_most(connections_max: usize) -> ConnectionsConfig {
     ConnectionsConfig::new(connections_max, FOR_EVER, FOR_EVER)
 }
@@ -195,6 +198,22 @@ async fn a_peer_that_does_not_begin_loses_its_connection() {
     let mut client = Http2::connect(it.address).await;
     check(&mut client).await;
     drop(client);
+    it.end().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_no_ping_loses_its_connection() {
+    let it = start(ConnectionsConfig { ping_every: SHORT, pong_max: PONG_MAX, ..at_most(1) }).await;
+    let deaf = Arc::new(AtomicBool::new(false));
+    let mut gone = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
+    let watched = watch(&mut gone).await;
+    deaf.store(true, Ordering::Relaxed);
+    // There is no place for another connection until this one ends. The next peer answers pings, and stays.
+    let mut fresh = Http2::connect(it.address).await;
+    let watched_too = watch(&mut fresh).await;
+    tokio::time::sleep(2 * PONG_MAX).await;
+    check(&mut fresh).await;
+    drop((watched, watched_too, gone, fresh));
     it.end().await;
 }
 

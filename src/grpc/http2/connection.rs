@@ -20,19 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use super::bounds::ConnectionsConfig;
 use super::connections::OpenConnection;
 use super::request_body::RequestBody;
 use super::socket::Socket;
-use super::{ConnectionsConfig, media_type, stream};
+use super::{media_type, stream};
 use crate::grpc::peer::Ending;
 use crate::grpc::unsent::{Unsent, UnsentBytes};
 use crate::telemetry::ration::Ration;
-
-/// A peer that vanished without a word is noticed after this and [`PONG_MAX`].
-const PING_EVERY: Duration = Duration::from_secs(30);
-
-/// How long a peer may take to answer a ping.
-const PONG_MAX: Duration = Duration::from_secs(10);
 
 /// How long a peer that is told to go may take to close a connection on which nothing is under way.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -59,7 +54,7 @@ where
     S::Future: Send + 'static,
 {
     let socket = Socket::new(tcp, common.unsent.write(common.config.stall_max));
-    let connection = tokio::select! {
+    let mut connection = tokio::select! {
         begun = timeout(common.config.preface_max, common.builder.handshake(socket)) => match begun {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => return tracing::debug!(%error, "a peer does not speak HTTP/2"),
@@ -68,12 +63,15 @@ where
         // Nothing is lost with it.
         () = open.told() => return,
     };
-    Life::new(connection, open, service, common).live().await;
+    // It is given away once.
+    if let Some(pings) = connection.ping_pong() {
+        Life::new(connection, pings, open, service, common).live().await;
+    }
 }
 
 struct Life<S> {
     connection: Connection,
-    pings: Option<PingPong>,
+    pings: PingPong,
     open: OpenConnection,
     service: S,
     common: Arc<Common>,
@@ -92,16 +90,16 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    fn new(mut connection: Connection, open: OpenConnection, service: S, common: Arc<Common>) -> Self {
+    fn new(connection: Connection, pings: PingPong, open: OpenConnection, service: S, common: Arc<Common>) -> Self {
         let now = Instant::now();
         let age_max = spread(common.config.age_max, open.peer().id);
         Self {
-            pings: connection.ping_pong(),
             connection,
+            pings,
             open,
             service,
+            ping_at: now + common.config.ping_every,
             common,
-            ping_at: now + PING_EVERY,
             awaits_pong: false,
             ends_at: now + age_max,
             is_ending: false,
@@ -124,7 +122,7 @@ where
                 },
                 () = pong(&mut self.pings), if self.awaits_pong => {
                     self.awaits_pong = false;
-                    self.ping_at = Instant::now() + PING_EVERY;
+                    self.ping_at = Instant::now() + self.common.config.ping_every;
                     due.as_mut().reset(self.due_at());
                 }
                 () = &mut due => {
@@ -197,12 +195,9 @@ where
     }
 
     fn ping(&mut self) {
-        if let Some(pings) = &mut self.pings
-            && pings.send_ping(Ping::opaque()).is_ok()
-        {
-            self.awaits_pong = true;
-            self.ping_at = Instant::now() + PONG_MAX;
-        }
+        // It fails only when the connection has ended.
+        self.awaits_pong = self.pings.send_ping(Ping::opaque()).is_ok();
+        self.ping_at = Instant::now() + self.common.config.pong_max;
     }
 
     /// Tells the peer to begin nothing more here. The connection ends with what is under way.
@@ -227,11 +222,9 @@ where
     }
 }
 
-async fn pong(pings: &mut Option<PingPong>) {
+async fn pong(pings: &mut PingPong) {
     // An error comes with the end of the connection, which tells of it.
-    if let Some(pings) = pings {
-        let _ = poll_fn(|cx| pings.poll_pong(cx)).await;
-    }
+    let _ = poll_fn(|cx| pings.poll_pong(cx)).await;
 }
 
 /// Between nine and eleven tenths, so that connections that came together do not end together.

@@ -15,8 +15,7 @@ use http::Request;
 use prost::Message;
 use stockhold::grpc::calls::{Calls, CallsConfig};
 use stockhold::grpc::health::Health;
-use stockhold::grpc::http2::ConnectionsConfig;
-use stockhold::grpc::serve;
+use stockhold::grpc::http2::{ConnectionsConfig, serve};
 use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
 use stockhold::grpc::unsent::Unsent;
@@ -25,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use super::service::LocalService;
 
@@ -62,7 +62,7 @@ impl ServedHere {
         let stop = CancellationToken::new();
         let sessions = Sessions::until(stop.clone(), READ_ON, 100);
         let served = Served::new(&it.service, health_server, &calls, sessions, true).expect("the services");
-        let server = tokio::spawn(serve(served, calls, listener, connections, stop.clone()));
+        let server = tokio::spawn(serve(calls.layer(served), listener, connections, unsent.clone(), stop.clone()));
         Self { address, unsent, it, health: Some(health), stop, server }
     }
 
