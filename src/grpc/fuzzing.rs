@@ -110,9 +110,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: 2000, failure_persistence: None, ..ProptestConfig::default()
-        })]
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn what_is_let_through_is_within_its_bounds(

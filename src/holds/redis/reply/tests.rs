@@ -316,24 +316,17 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 1000, failure_persistence: None, ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_the_library_writes_is_read_as_it_was_meant(
-        answered in vec(answered(), 0..4),
-    ) {
+    fn what_the_library_writes_is_read_as_it_was_meant(answered in vec(answered(), 0..4)) {
         let (commands, replies): (Vec<_>, Vec<_>) = answered.into_iter().unzip();
         let values = replies.iter().map(to_value).collect();
         prop_assert_eq!(read(&commands, Value::Array(values)).expect("reads"), replies);
     }
 
     #[test]
-    fn a_damaged_reply_is_read_or_is_corrupt(
-        (command, reply) in answered(),
-        damages in vec(damages(), 1..4),
-    ) {
+    fn a_damaged_reply_is_read_or_is_corrupt((command, reply) in answered(), damages in vec(damages(), 1..4)) {
         let values = damages.into_iter().fold(to_values(&write(&reply)), damage);
         let damaged = match reply {
             Reply::Page(_) | Reply::Claimed(_) => Value::Array(values),
