@@ -1,8 +1,10 @@
 //! Puts the parts together, serves, and takes them apart in order.
 
+mod error;
+mod stores;
+
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -15,44 +17,25 @@ use crate::grpc::health::Health;
 use crate::grpc::http2;
 use crate::grpc::served::Served;
 use crate::grpc::session::Sessions;
+use crate::holds::Holds;
 use crate::holds::batched::BatchedHolds;
 use crate::holds::embedded::{EmbeddedHolds, system_clock};
-use crate::holds::redis::RedisHolds;
-use crate::holds::{Holds, HoldsError};
-use crate::ledger::{Ledger, LedgerConfig, LedgerError};
+use crate::ledger::{Ledger, LedgerConfig};
 use crate::service::Service;
 use crate::tasks::Tasks;
 use crate::telemetry::chain;
+use crate::version::VERSION;
 
-/// Why the server did not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The listener has no address.
-    #[error("cannot listen")]
-    Listen(#[source] std::io::Error),
-    /// The holds' store.
-    #[error("the holds' store cannot be used")]
-    Holds(#[source] HoldsError),
-    /// The ledger.
-    #[error("the database cannot be used")]
-    Ledger(#[source] LedgerError),
-    /// The descriptors of the build are broken.
-    #[error("cannot serve reflection")]
-    Reflection(#[source] tonic_reflection::server::Error),
-    /// What was still running is left to the recovery of the next start.
-    #[error("shutting down took longer than {}", humantime::format_duration(*.0))]
-    Grace(Duration),
-}
+pub use error::AppError;
 
-/// Serves on `listener` until `shutdown`; then, within the grace period: not serving, stop accepting, finish calls,
-/// stop background work, close the ledger, which flushes what waits there. Connections to the holds' store end with the
-/// process: every call over them was answered before. A `shutdown` that comes while the stores are being opened ends that at once.
+/// Serves on `listener` until `shutdown`. Then it ends within the grace period, in this order: health says not
+/// serving, no connection is accepted, calls finish, background work stops, the ledger commits what waits and closes.
+/// Connections to the holds' store end with the process: every call over them was answered before. A `shutdown` that
+/// comes while the stores are being opened ends that at once.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
     let address = listener.local_addr().map_err(AppError::Listen)?;
-    tracing::info!("{}", config.mode());
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    tracing::info!(instance = %instance(), "stockhold {VERSION} starts");
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
 
     // Holds in this process allow one instance only, which a SQLite file makes sure of.
     let _claim = match &config.redis {
@@ -60,13 +43,12 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
         Some(_) => None,
     };
     let mut shutdown = pin!(shutdown);
-    let open = async { Ok((open_ledger(&config.ledger).await?, open_redis(&config).await?)) };
     let (ledger, redis) = tokio::select! {
-        opened = open => opened?,
+        opened = stores::open(&config) => opened?,
         () = &mut shutdown => return Ok(()),
     };
-    let holds: Arc<dyn Holds> = match &redis {
-        Some(redis) => redis.clone(),
+    let holds: Arc<dyn Holds> = match redis {
+        Some(redis) => redis,
         None => Arc::new(EmbeddedHolds::new(config.holds, system_clock())),
     };
     let service = Arc::new(Service::new(BatchedHolds::over(holds), ledger.clone(), config.limits));
@@ -75,8 +57,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
     let calls = Calls::new(&config.calls);
     let stop = CancellationToken::new();
-    // Well before the server is left, so that there is time for what they have begun. Calls that take longer than a
-    // quarter of the grace are left with it.
+    // Sessions are told to go well before the server stops, so that the calls they have begun can finish. The server is
+    // given half of the grace, these calls a quarter.
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
     let served =
         Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;
@@ -92,11 +74,11 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let close = async {
         health.stop().await;
         stop.cancel();
-        // A caller may keep a stream open for ever; what comes after must not starve for it.
+        // A caller may keep a stream open for ever. The next steps need time too.
         if timeout(config.shutdown_grace / 2, server).await.is_err() {
             tracing::warn!("some callers keep their connections open: leaving them");
         }
-        // A reconcile takes as long as there is stock; it may be cut anywhere.
+        // A Reconcile of much stock takes long. It may be cut anywhere.
         if timeout(config.shutdown_grace / 4, calls.finish()).await.is_err() {
             tracing::warn!("some calls take too long: leaving them");
         }
@@ -120,20 +102,7 @@ pub async fn migrate(config: &LedgerConfig) -> Result<(), AppError> {
     ledger.close().await.map_err(AppError::Ledger)
 }
 
-async fn open_ledger(config: &LedgerConfig) -> Result<Ledger, AppError> {
-    let ledger = Ledger::connect(config).await.map_err(AppError::Ledger)?;
-    ledger.migrate().await.map_err(AppError::Ledger)?;
-    for warning in ledger.durability_warnings().await.map_err(AppError::Ledger)? {
-        tracing::warn!("database: {warning}");
-    }
-    Ok(ledger)
-}
-
-async fn open_redis(config: &Config) -> Result<Option<Arc<RedisHolds>>, AppError> {
-    let Some(config) = &config.redis else { return Ok(None) };
-    let redis = RedisHolds::connect(config).await.map_err(AppError::Holds)?;
-    for warning in redis.warnings() {
-        tracing::warn!("Redis: {warning}");
-    }
-    Ok(Some(Arc::new(redis)))
+/// Tells this run of an instance from others in a log that many write.
+fn instance() -> String {
+    format!("{:08x}", fastrand::u32(..))
 }

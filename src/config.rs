@@ -18,7 +18,7 @@ use crate::ledger::LedgerConfig;
 use crate::service::Limits;
 use crate::tasks::TasksConfig;
 use crate::telemetry::LogFormat;
-use url::{PublicUrl, Url, check_mysql};
+use url::{PublicUrl, Url, check_mysql, check_redis};
 use values::{connections, count, listen, memory, prefix, threads};
 
 pub use values::duration;
@@ -54,7 +54,8 @@ pub struct MigrateArgs {
 #[derive(Args, Debug)]
 pub struct ServeArgs {
     /// Where to listen, an IP address and a port; port 0 takes a free one
-    #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051", value_parser = listen)]
+    #[arg(long, env = "STOCKHOLD_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:50051")]
+    #[arg(value_parser = listen)]
     listen: SocketAddr,
     /// Threads that serve. One is the fastest while Redis, MySQL and the callers are the bound; more serve many
     /// locations from one process
@@ -69,7 +70,8 @@ pub struct ServeArgs {
     #[arg(long, env = "STOCKHOLD_REDIS_URL_FILE", value_name = "FILE", conflicts_with = "redis_url")]
     redis_url_file: Option<PathBuf>,
     /// What the names of all keys in Redis begin with
-    #[arg(long, env = "STOCKHOLD_REDIS_PREFIX", value_name = "TEXT", default_value = "stockhold", value_parser = prefix)]
+    #[arg(long, env = "STOCKHOLD_REDIS_PREFIX", value_name = "TEXT", default_value = "stockhold")]
+    #[arg(value_parser = prefix)]
     redis_prefix: String,
     /// Connections to Redis
     #[arg(long, env = "STOCKHOLD_REDIS_POOL", value_name = "N", default_value = "2", value_parser = count())]
@@ -78,7 +80,8 @@ pub struct ServeArgs {
     #[arg(long, env = "STOCKHOLD_REDIS_TIMEOUT", value_name = "TIME", default_value = "1s", value_parser = duration)]
     redis_timeout: Duration,
     /// Connections to the database, at least 6: some are the group commit's alone
-    #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10", value_parser = connections())]
+    #[arg(long, env = "STOCKHOLD_DATABASE_CONNECTIONS", value_name = "N", default_value = "10")]
+    #[arg(value_parser = connections())]
     database_connections: u32,
     /// Confirms and cancels under way at a time, in each queue of the ledger; more are refused
     #[arg(long, env = "STOCKHOLD_QUEUE_MAX", value_name = "N", default_value = "4096", value_parser = count())]
@@ -104,8 +107,8 @@ pub struct ServeArgs {
     /// The most tombstones of a location: ids that were cancelled and never held; more such cancels are refused
     #[arg(long, env = "STOCKHOLD_TOMBSTONES_MAX", value_name = "N", default_value = "1000000", value_parser = count())]
     tombstones_max: usize,
-    /// Calls that may run at once, each request of a Many or a Session counted; more are refused, and a connection that is
-    /// alone gets half of them
+    /// Calls that may run at once, each request of a Many or a Session counted; more are refused, and a connection that
+    /// is alone gets half of them
     #[arg(long, env = "STOCKHOLD_CONCURRENCY_MAX", value_name = "N", default_value = "4096", value_parser = count())]
     concurrency_max: usize,
     /// Memory for the requests of calls, from their first byte to their answer, at least 4 KiB each; more are refused
@@ -135,6 +138,9 @@ pub struct ServeArgs {
     /// The longest that a caller waits for an answer, whatever their own deadline
     #[arg(long, env = "STOCKHOLD_DEADLINE_MAX", value_name = "TIME", default_value = "10s", value_parser = duration)]
     deadline_max: Duration,
+    /// How long the start waits for a store that is away; 1ms waits for none
+    #[arg(long, env = "STOCKHOLD_START_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    start_timeout: Duration,
     /// How long shutting down may take; open sessions are read for a quarter of it
     #[arg(long, env = "STOCKHOLD_SHUTDOWN_GRACE", value_name = "TIME", default_value = "20s", value_parser = duration)]
     shutdown_grace: Duration,
@@ -181,6 +187,8 @@ pub struct Config {
     pub reflection: bool,
     /// The bounds of callers' connections.
     pub connections: ConnectionsConfig,
+    /// How long the start waits for a store that is away.
+    pub start_timeout: Duration,
     /// How long shutting down may take.
     pub shutdown_grace: Duration,
     /// How the log looks.
@@ -207,7 +215,6 @@ impl DatabaseArgs {
                 format!("{flag}: must name a file, is {public}")
             })?;
         } else {
-            check(url.starts_with("mysql://"), || format!("{flag}: must begin with mysql:// or sqlite:, is {public}"))?;
             check_mysql(&url).map_err(|wrong| ConfigError(format!("{flag}: {wrong}, is {public}")))?;
         }
         Ok(url)
@@ -232,20 +239,7 @@ impl ServeArgs {
             None => self.redis_url.map(|url| ("--redis-url", url.0)),
         };
         if let Some((flag, url)) = &redis_url {
-            let known = [
-                "redis://",
-                "rediss://",
-                "redis-cluster://",
-                "rediss-cluster://",
-                "redis-sentinel://",
-                "rediss-sentinel://",
-            ];
-            check(known.iter().any(|scheme| url.starts_with(scheme)), || {
-                format!(
-                    "{flag}: must begin with redis://, rediss:// or their -cluster or -sentinel forms, is {}",
-                    PublicUrl(url)
-                )
-            })?;
+            check_redis(url).map_err(|wrong| ConfigError(format!("{flag}: {wrong}, is {}", PublicUrl(url))))?;
         }
         let holds = HoldsConfig { retention: self.retention, tombstones_max: self.tombstones_max };
         Ok(Config {
@@ -290,6 +284,7 @@ impl ServeArgs {
                 self.connection_idle_max,
                 self.connection_age_max,
             ),
+            start_timeout: self.start_timeout,
             shutdown_grace: self.shutdown_grace,
             log_format: self.log_format,
         })
@@ -297,15 +292,14 @@ impl ServeArgs {
 }
 
 impl Config {
-    /// Where holds live and where the ledger is, and what that means, without secrets.
-    pub fn mode(&self) -> String {
-        let ledger = PublicUrl(&self.ledger.url);
-        match &self.redis {
-            Some(redis) => format!("holds in {}, ledger in {ledger}", PublicUrl(&redis.url)),
-            None => format!(
-                "holds in this process: one instance only, and they do not survive a restart; ledger in {ledger}"
-            ),
-        }
+    /// Where the database is, without secrets.
+    pub fn database_name(&self) -> String {
+        format!("the database {}", PublicUrl(&self.ledger.url))
+    }
+
+    /// Where Redis is, without secrets; none where holds live in this process.
+    pub fn redis_name(&self) -> Option<String> {
+        self.redis.as_ref().map(|redis| format!("Redis at {}", PublicUrl(&redis.url)))
     }
 
     /// Combinations of stores that look as if several instances could share them.
@@ -313,12 +307,14 @@ impl Config {
         match (&self.redis, self.ledger.url.starts_with("sqlite:")) {
             (Some(_), true) => {
                 vec![
-                    "Redis with SQLite: instances that share Redis but not the database file would sell the same units twice",
+                    "Redis with SQLite: instances that share Redis but not the database file would sell the same \
+                     units twice",
                 ]
             }
             (None, false) => {
                 vec![
-                    "a database without --redis-url: instances that share the database would not know of each other's holds",
+                    "a database without --redis-url: instances that share the database would not know of each \
+                     other's holds",
                 ]
             }
             (Some(_), false) | (None, true) => vec![],
@@ -331,6 +327,8 @@ fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), ConfigEr
 }
 
 fn read(file: &Path) -> Result<String, ConfigError> {
+    let is_url = file.to_string_lossy().contains("://");
+    check(!is_url, || "a file must be named where its content, a URL, was given".to_owned())?;
     let text = std::fs::read_to_string(file).map_err(|error| ConfigError(format!("{}: {error}", file.display())))?;
     Ok(text.trim().to_owned())
 }

@@ -45,11 +45,18 @@ pub enum HoldsError {
     #[error("the holds' store is full")]
     Full,
     /// The store's own settings would break the promises; only at the start.
-    #[error("this Redis cannot be used: {0}")]
+    #[error("{0}")]
     Unsuitable(String),
     /// The store holds or answered something that this service never writes.
     #[error("the holds' store answered what stockhold does not understand: {0}")]
     Corrupt(String),
+}
+
+impl HoldsError {
+    /// Whether the store is away, so that it may answer later.
+    pub fn is_away(&self) -> bool {
+        matches!(self, HoldsError::Unavailable(_) | HoldsError::OutcomeUnknown(_))
+    }
 }
 
 /// How much a store remembers.

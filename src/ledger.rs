@@ -113,6 +113,11 @@ impl Ledger {
         self.0.database.migrate().await
     }
 
+    /// What the database is: product and version.
+    pub async fn about(&self) -> Result<String, LedgerError> {
+        self.0.database.about().await
+    }
+
     /// One sentence for each setting of the database that weakens what callers are promised.
     pub async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
         self.0.database.durability_warnings().await

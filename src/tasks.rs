@@ -2,6 +2,8 @@
 //! is idempotent, safe on every instance at once, may be cut at any point, and uses the same code as live calls
 //! (`service`).
 
+mod failures;
+
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,12 +16,18 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::domain::Location;
 use crate::service::{Error, Service};
+use crate::telemetry::chain;
+use crate::telemetry::ration::Ration;
+use failures::Failures;
 
 /// How many locations a task works on at the same time.
 const LOCATIONS_AT_ONCE: usize = 8;
 
 /// Comparing everything is heavy on the database, and in no hurry.
 const RECONCILED_AT_ONCE: usize = 1;
+
+/// What runs did, at info. A store that comes back gives each location something to tell.
+static DONE: Ration = Ration::new(10, Duration::from_secs(10));
 
 /// How often each task runs.
 #[derive(Clone, Debug)]
@@ -56,7 +64,9 @@ impl Tasks {
             let recovered = service.recover(&location, grace).await?;
             if recovered.finished + recovered.failed > 0 {
                 let (finished, failed) = (recovered.finished, recovered.failed);
-                tracing::info!(location = location.as_str(), finished, failed, "recovered reservations");
+                if let Some(omitted) = DONE.take() {
+                    tracing::info!(location = location.as_str(), finished, failed, omitted, "recovered reservations");
+                }
             }
             Ok(())
         });
@@ -65,14 +75,19 @@ impl Tasks {
         });
         tasks.every("reconcile", config.reconcile_every, RECONCILED_AT_ONCE, service, |service, location| async move {
             let report = service.reconcile(&location, false).await?;
-            tracing::info!(
-                location = location.as_str(),
-                skus = report.sku_count,
-                reservations = report.reservation_count,
-                findings = report.finding_count,
-                repaired = report.repaired_count,
-                "reconciled"
-            );
+            // What was found is told in any case.
+            let omitted = DONE.take();
+            if omitted.is_some() || report.finding_count > 0 {
+                tracing::info!(
+                    location = location.as_str(),
+                    skus = report.sku_count,
+                    reservations = report.reservation_count,
+                    findings = report.finding_count,
+                    repaired = report.repaired_count,
+                    omitted,
+                    "reconciled"
+                );
+            }
             Ok(())
         });
         tasks
@@ -89,23 +104,32 @@ impl Tasks {
         self.0.spawn(async move {
             let mut timer = interval_at(Instant::now() + period, period);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let places = Arc::new(Semaphore::new(at_once));
-            let (mut runs, mut running) = (JoinSet::new(), HashSet::new());
+            let permits = Arc::new(Semaphore::new(at_once));
+            let (mut runs, mut running, mut failures) = (JoinSet::new(), HashSet::new(), Failures::default());
             // Those of the last time serve when the ledger is away: sweeping does not need it.
             let mut locations = Vec::new();
             loop {
                 tokio::select! {
                     biased;
-                    Some(Ok(location)) = runs.join_next() => drop(running.remove(&location)),
+                    Some(Ok((location, done))) = runs.join_next() => {
+                        match done {
+                            Ok(()) => failures.succeeded(),
+                            Err(error) => tell(name, Some(&location), &error, failures.failed(Instant::now())),
+                        }
+                        running.remove(&location);
+                    }
                     _ = timer.tick() => {
+                        if let Some(line) = failures.period_begins(Instant::now()) {
+                            tracing::info!(task = name, "{line}");
+                        }
                         match service.locations().await {
                             Ok(found) => locations = found,
-                            Err(error) => tracing::warn!(task = name, ?error, "the locations could not be read"),
+                            Err(error) => tell(name, None, &error, failures.failed(Instant::now())),
                         }
                         for location in &locations {
                             if running.insert(location.clone()) {
                                 let work = work(Arc::clone(&service), location.clone());
-                                runs.spawn(run(name, Arc::clone(&places), location.clone(), work));
+                                runs.spawn(run(Arc::clone(&permits), location.clone(), work));
                             }
                         }
                     }
@@ -120,18 +144,24 @@ impl Tasks {
     }
 }
 
-/// Runs once for one location, when there is a place, and answers the location.
+/// Logs a failure: at warn if there is a line for it.
+fn tell(task: &'static str, location: Option<&Location>, error: &Error, line: Option<String>) {
+    let (location, cause) = (location.map(Location::as_str), chain(error));
+    match line {
+        Some(line) => tracing::warn!(task, location, cause, "{line}"),
+        None => tracing::debug!(task, location, cause, "a run failed"),
+    }
+}
+
+/// Runs once for one location, when there is a permit. Answers the location and what became of it.
 async fn run(
-    task: &'static str,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     location: Location,
     work: impl Future<Output = Result<(), Error>>,
-) -> Location {
-    // It is never closed.
-    let _place = places.acquire().await;
+) -> (Location, Result<(), Error>) {
+    // The semaphore is never closed.
+    let _permit = permits.acquire().await;
     // A panic ends this run only; the panic hook has logged it.
-    if let Ok(Err(error)) = AssertUnwindSafe(work).catch_unwind().await {
-        tracing::warn!(task, location = location.as_str(), ?error, "a background task failed; it runs again");
-    }
-    location
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    (location, done.unwrap_or(Ok(())))
 }

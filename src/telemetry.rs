@@ -16,8 +16,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Migrations tell each of their steps, which is more than an operator wants to read at every start.
-const DEFAULT_LEVELS: &str = "info,sea_orm_migration=warn";
+/// What is told unless RUST_LOG says otherwise. Migrations tell each of their steps. fred tells each lost connection in
+/// the debug form of Rust. This service tells what an operator needs of both.
+const DEFAULT_LEVELS: &str = "info,sea_orm_migration=warn,fred=error";
 
 /// h2 warns of each connection whose peer breaks the rules, and a caller can open as many as they like. We count them.
 /// What `RUST_LOG` says of h2 itself comes later and wins.
@@ -47,8 +48,14 @@ fn log_panics() {
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "a bug")));
 }
 
-/// An error and all its causes, in one line.
+/// An error and all its causes, in one line. Many errors tell their cause already; it is told once.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut told = error.to_string();
+    for cause in std::iter::successors(error.source(), |&error| error.source()) {
+        let cause = cause.to_string();
+        if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }

@@ -18,10 +18,7 @@ fn without_flags_it_is_the_embedded_default() {
     let config = resolve(&[]).expect("a configuration");
     assert_eq!(config.ledger.url, "sqlite://stockhold.db?mode=rwc");
     assert!(config.redis.is_none() && config.warnings().is_empty());
-    assert_eq!(
-        config.mode(),
-        "holds in this process: one instance only, and they do not survive a restart; ledger in sqlite://stockhold.db"
-    );
+    assert_eq!((config.database_name().as_str(), config.redis_name()), ("the database sqlite://stockhold.db", None));
 }
 
 #[test]
@@ -41,7 +38,18 @@ fn a_wrong_value_is_named_in_one_line() {
         (&["--redis-prefix", "a{b"], "none of them { or }"),
         (&["--listen", "localhost:50051"], "write an IP address and a port"),
         (&["--database-url", "mysql://app:secret@db"], "must name a database"),
-        (&["--database-url", "mysql://app:sec/ret@db:3306/"], "must name a database"),
+        (&["--database-url", "mysql://app:sec/ret@db:3306/d"], "write %40 for @, %2F for /"),
+        (&["--database-url", "mysql://app:sec?ret@db:3306/d"], "write %40 for @, %2F for /"),
+        (&["--database-url", "mysql://app:sec@ret/secret@db/d"], "write %40 for @, %2F for /"),
+        (&["--database-url", "mysql://app:secret/d"], "write %40 for @, %2F for /"),
+        (&["--redis-url", "redis://:sec/ret@h"], "write %40 for @, %2F for /"),
+        (&["--redis-url", "redis://:secret"], "write %40 for @, %2F for /"),
+        (&["--redis-url", "redis://"], "has no host:port"),
+        (&["--redis-url", "redis://h?ssl-ca=/ca.pem"], "has a parameter, and takes none"),
+        (&["--redis-url", "redis://h/shop"], "names a database that is not a number of 0 to 255"),
+        (&["--redis-url", "redis-cluster://h?nodes=i:1"], "unknown parameter; known are node"),
+        (&["--redis-url", "redis-sentinel://h?node=i:1"], "?sentinelServiceName=NAME"),
+        (&["--redis-url-file", "redis://:secret@h"], "a file must be named"),
         (
             &["--database-url", "mysql://app@db/d?charset=utf8mb4&ssl_mode=VERIFY_CA"],
             "unknown parameter; known are ssl-mode,",
@@ -65,7 +73,7 @@ fn urls_come_from_files_too() {
     std::fs::write(file.path(), "redis://:secret@h\n").expect("writes");
     let config = resolve(&["--redis-url-file", &file.path().display().to_string()]).expect("a configuration");
     assert_eq!(config.redis.as_ref().map(|redis| &*redis.url), Some("redis://:secret@h"));
-    assert_eq!(config.mode(), "holds in redis://***@h, ledger in sqlite://stockhold.db");
+    assert_eq!(config.redis_name().as_deref(), Some("Redis at redis://***@h"));
     assert_eq!(config.warnings().len(), 1, "Redis can be shared, the file cannot");
 }
 
@@ -80,6 +88,9 @@ fn passwords_are_not_public() {
         ("mysql://app:sec@ret?ret@db/shop", "mysql://***"),
         ("mysql://db/shop?password=sec@ret", "mysql://***"),
         ("mysql://db/shop?user=app&password=secret", "mysql://db/shop"),
+        ("mysql://app:secret/shop", "mysql://***"),
+        ("mysql://app:secret", "mysql://***"),
+        ("redis://:secret", "redis://***"),
         ("redis://db:6379/0", "redis://db:6379/0"),
         ("redis://secret@db", "redis://***@db"),
         ("redis://:secret@db", "redis://***@db"),

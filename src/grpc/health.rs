@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tonic::server::NamedService;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -76,6 +76,34 @@ impl Stores {
     }
 }
 
+/// Logs once that a store is away, and once how long it was.
+struct Outage {
+    store: &'static str,
+    since: Option<Instant>,
+}
+
+impl Outage {
+    fn of(store: &'static str) -> Self {
+        Self { store, since: None }
+    }
+
+    fn note(&mut self, answers: bool) {
+        let store = self.store;
+        match self.since {
+            None if !answers => {
+                tracing::warn!("{store} is away");
+                self.since = Some(Instant::now());
+            }
+            Some(since) if answers => {
+                let away = Duration::from_millis(since.elapsed().as_millis() as u64);
+                tracing::warn!("{store} is back: it was away for {}", humantime::format_duration(away));
+                self.since = None;
+            }
+            None | Some(_) => {}
+        }
+    }
+}
+
 /// Tells callers and load balancers what is served.
 #[derive(Debug)]
 pub struct Health {
@@ -92,6 +120,7 @@ impl Health {
             let stores = stores.clone();
             async move {
                 let mut last = *stores.borrow();
+                let (mut holds, mut ledger) = (Outage::of("the holds' store"), Outage::of("the database"));
                 let mut ticks = interval(PROBE_EVERY);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 loop {
@@ -99,9 +128,10 @@ impl Health {
                     let probed = Stores::probe(&service).await;
                     let now = Stores { holds: probed.holds || last.holds, ledger: probed.ledger || last.ledger };
                     last = probed;
+                    holds.note(now.holds);
+                    ledger.note(now.ledger);
                     // Only changes are reported: each report wakes everybody who watches.
                     if now != *stores.borrow() {
-                        tracing::warn!(holds = now.holds, ledger = now.ledger, "the stores that answer have changed");
                         stores.send_replace(now);
                     }
                 }

@@ -2,6 +2,7 @@
 //!
 //! One Lua library (`redis/library.rs`) does every command atomically. What is here: the calls.
 
+mod config;
 mod connection;
 mod error;
 mod keys;
@@ -12,7 +13,6 @@ mod server;
 mod silence;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use fred::error::Error;
@@ -23,24 +23,12 @@ use self::connection::{Connection, Connections};
 use self::error::error_of;
 use self::library::Library;
 use self::request::Request;
+use self::server::Found;
 use super::embedded::Clock;
 use super::{Command, Holds, HoldsConfig, HoldsError, Reply};
 use crate::domain::Location;
 
-/// Where the Redis is and how to use it.
-#[derive(Clone, Debug)]
-pub struct RedisConfig {
-    /// `redis://`, `rediss://` (TLS), `redis-sentinel://` or `redis-cluster://`.
-    pub url: String,
-    /// What the names of all keys begin with.
-    pub prefix: String,
-    /// How much is remembered.
-    pub holds: HoldsConfig,
-    /// How many connections.
-    pub pool_size: usize,
-    /// How long one call may take.
-    pub timeout: Duration,
-}
+pub use self::config::RedisConfig;
 
 /// Holds in Redis.
 pub struct RedisHolds {
@@ -49,7 +37,7 @@ pub struct RedisHolds {
     config: HoldsConfig,
     clock: Option<Clock>,
     library: Library,
-    warnings: Vec<String>,
+    found: Found,
 }
 
 impl RedisHolds {
@@ -64,14 +52,14 @@ impl RedisHolds {
     /// As [`connect`](Self::connect), but with a clock of the caller's instead of the server's: for tests.
     pub async fn connect_with_clock(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
         let connections = Connections::open(config).await?;
-        let warnings = server::check(&*connections.any()?).await?;
+        let found = server::check(&*connections.any()?).await?;
         let holds = Self {
             connections,
             prefix: config.prefix.clone(),
             config: config.holds,
             clock,
             library: Library::new(),
-            warnings,
+            found,
         };
         // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full
         // already may have it from before.
@@ -83,7 +71,12 @@ impl RedisHolds {
 
     /// Which of the server's settings weaken a promise: one sentence each.
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.found.warnings
+    }
+
+    /// What the server is: product, version, topology and persistence.
+    pub fn about(&self) -> &str {
+        &self.found.about
     }
 
     async fn call(&self, function: &str, location: &Location, request: Request) -> Result<Value, HoldsError> {

@@ -62,6 +62,9 @@ pub trait Database: Send + Sync + 'static {
     /// Creates or changes the tables, and tells how many migrations that took. Several instances may do so at once.
     async fn migrate(&self) -> Result<usize, LedgerError>;
 
+    /// What the database is: product and version.
+    async fn about(&self) -> Result<String, LedgerError>;
+
     /// One sentence for each setting of the database that weakens what callers are promised.
     async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError>;
 

@@ -75,6 +75,12 @@ impl Error for DatabaseError {
 }
 
 impl LedgerError {
+    /// Whether the database is away, so that it may answer later.
+    pub fn is_away(&self) -> bool {
+        let LedgerError::Unavailable(error) = self else { return false };
+        matches!(error.failure, Failure::Connection | Failure::NoConnection | Failure::Silence)
+    }
+
     /// The kind of the database's failure, if it is one.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {

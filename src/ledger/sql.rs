@@ -131,6 +131,10 @@ impl Database for SqlDatabase {
         migrated.await.map_err(unsuitable_if_unwritable)
     }
 
+    async fn about(&self) -> Result<String, LedgerError> {
+        Ok(self.dialect().about(&self.pool.db()).await?)
+    }
+
     async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
         Ok(self.dialect().durability_warnings(&self.pool.db()).await?)
     }

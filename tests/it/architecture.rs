@@ -16,8 +16,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("holds", &["domain"]),
     ("ledger", &["domain"]),
     ("service", &["domain", "holds", "ledger"]),
-    ("tasks", &["domain", "service"]),
     ("telemetry", &[]),
+    ("tasks", &["domain", "service", "telemetry"]),
     ("signals", &[]),
     ("version", &[]),
     ("grpc", &["domain", "holds", "ledger", "service", "telemetry"]),
@@ -35,22 +35,18 @@ const LINES_MEDIAN_MAX: usize = 110;
 const COLUMNS_MAX: usize = 120;
 
 /// Not true yet: what stands in these lists is excused. Whoever mends it takes it out; nothing is added.
-const CIRCLES_YET: [&str; 2] = ["grpc::access", "holds::redis"];
+const CIRCLES_YET: [&str; 1] = ["grpc::access"];
 const LONG_YET: [&str; 0] = [];
-const WIDE_YET: [&str; 13] = [
+const WIDE_YET: [&str; 9] = [
     "benches/Cargo.toml",
     "benches/src/ceiling/mysql.rs",
     "benches/src/peer/mysql.rs",
     "benches/src/targets.rs",
-    "src/app.rs",
-    "src/config.rs",
     "src/grpc/status/tests.rs",
-    "src/holds/redis/server.rs",
     "src/service/follow.rs",
     "src/service/holds/upkeep.rs",
     "src/service/losses.rs",
     "src/service/stock.rs",
-    "tests/it/process.rs",
 ];
 
 /// Kinds of files whose lines must fit a screen.

@@ -24,6 +24,7 @@ mod protocol;
 mod redis_cluster;
 mod redis_holds;
 mod rpc;
+mod secrets;
 mod serving;
 mod session_client;
 mod sessions;

@@ -6,11 +6,12 @@ use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
-use stockhold::grpc::v1::{Reservation, ReservationState};
+use stockhold::grpc::v1::{Reservation, ReservationState, SetStockItem, SetStockRequest};
 use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::support::client::Caller;
+use crate::support::redis::PrivateRedis;
 use crate::support::server::{Instance, TestService, stockhold, terminate};
 use crate::support::{database, eventually};
 
@@ -104,23 +105,103 @@ fn a_wrong_value_stops_the_start_with_one_line() {
     }
 }
 
-#[test]
-fn what_cannot_be_reached_or_had_at_the_start_is_named() {
+#[tokio::test]
+async fn what_cannot_be_reached_or_had_at_the_start_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("an address").to_string();
     let nobody = format!("127.0.0.1:{}", free_port());
     let (database, redis) = (format!("mysql://root:secret@{nobody}/shop"), format!("redis://:secret@{nobody}"));
+    let locked = PrivateRedis::start(&["--requirepass", "another"]).await;
+    let wrong_password = format!("redis://:secret@127.0.0.1:{}", locked.port);
     for (flags, text) in [
         (&["--listen", &taken][..], "cannot listen on "),
-        (&["--listen", "127.0.0.1:0", "--database-url", &database], "the database cannot be used: "),
-        (&["--listen", "127.0.0.1:0", "--redis-url", &redis], "the holds' store cannot be used: "),
+        (
+            &["--database-url", &database],
+            &format!("the database mysql://***@{nobody}/shop is away: the database did not answer: Connection Error: "),
+        ),
+        (&["--database-url", &database], "(--start-timeout) the start gives up: start it, or correct --database-url"),
+        (
+            &["--redis-url", &redis],
+            &format!(
+                "Redis at redis://***@{nobody} is away: the holds' store could not be reached: Connection refused; \
+                 after 1ms (--start-timeout) the start gives up: start it, or correct --redis-url"
+            ),
+        ),
+        (&["--redis-url", &wrong_password], " cannot be used: WRONGPASS"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
-        let (code, stderr) = refused(stockhold().arg("serve").args(flags).current_dir(folder.path()).output());
+        let mut command = stockhold();
+        command.args(["serve", "--start-timeout", "1ms"]).args(flags);
+        if flags[0] != "--listen" {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let (code, stderr) = refused(command.current_dir(folder.path()).output());
         let last = stderr.lines().last().unwrap_or_default();
         assert_eq!(code, Some(1), "{stderr}");
         assert!(last.starts_with("error: ") && last.contains(text), "{stderr}");
         assert!(!stderr.contains("secret"), "{stderr}");
+        let said_once = |cause: &str| last.matches(cause).count() <= 1;
+        assert!(said_once("Connection refused") && said_once("cannot listen"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_redis_that_is_away() {
+    let port = free_port();
+    let url = format!("redis://127.0.0.1:{port}");
+    let starting = Instance::embedded().arg("--redis-url").arg(&url);
+    let starting = tokio::task::spawn_blocking(move || starting.start());
+    // The start has met the closed port before the server is there, or it does not wait at all and the test shows less.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let _server = PrivateRedis::start_at(port, &[]).await;
+    let mut service = starting.await.expect("it starts");
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 1).await;
+    caller.reserve("order", &[("a", 1)]).await.expect("held");
+    service.terminate();
+    assert!(service.wait_exit().success(), "{}", service.log());
+    let log = service.log();
+    assert!(log.contains(&format!("waiting for Redis at {url}: ")), "{log}");
+    for found in ["starts instance=", " SQLite 3.", ": Redis ", ", standalone, "] {
+        assert!(log.contains(found), "the log does not say {found:?}:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_goes_and_comes_back_is_told_in_a_few_lines() {
+    const LOCATIONS: usize = 40;
+    let server = PrivateRedis::start(&[]).await;
+    let port = server.port;
+    let service = Instance::embedded().arg("--redis-url").arg(&server.url).start();
+    let mut caller = Caller::connect(service.address()).await;
+    for location in 0..LOCATIONS {
+        let item = SetStockItem { sku: "a".into(), on_hand: 1, ..Default::default() };
+        let (location, request_id) = (format!("l{location}"), format!("r{location}"));
+        let request = SetStockRequest { location, request_id, items: vec![item] };
+        caller.stock.set_stock(request).await.expect("the stock is set");
+    }
+    let before = service.log().lines().count();
+    drop(server);
+    eventually("background work fails", Duration::from_secs(20), async || {
+        service.log().matches("a background task fails").count() >= 3
+    })
+    .await;
+    // Each of three tasks runs for each location, every second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let _server = PrivateRedis::start_at(port, &[]).await;
+    eventually("it works again", Duration::from_secs(30), async || {
+        let log = service.log();
+        log.matches("a background task works again").count() >= 3 && log.contains("is back")
+    })
+    .await;
+    let log = service.log();
+    let told: Vec<_> = log.lines().skip(before).collect();
+    assert!(told.len() < 30, "{} lines", told.len());
+    for line in ["the holds' store is away", "the holds' store is back: it was away for "] {
+        assert_eq!(log.matches(line).count(), 1, "{line}");
+    }
+    for debug in ["Unavailable(", "Holds(", "Some(", "Err("] {
+        assert!(!log.contains(debug), "{debug} is the debug form of Rust");
     }
 }
 
@@ -144,8 +225,8 @@ async fn a_start_that_waits_can_be_stopped() {
     let child = stockhold().args(arguments).stderr(Stdio::null()).spawn().expect("stockhold starts");
     let mut service = Guarded(child);
     eventually("it waits for its turn to migrate", Duration::from_secs(20), async || {
-        let sql = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT%GET_LOCK%60%' \
-                   AND id <> CONNECTION_ID()";
+        let sql = "SELECT id FROM information_schema.processlist \
+                   WHERE db = DATABASE() AND info LIKE 'SELECT%GET_LOCK%60%' AND id <> CONNECTION_ID()";
         let found = observer.query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await;
         found.expect("answers").is_some()
     })

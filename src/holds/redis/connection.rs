@@ -22,9 +22,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::error::DROPS_THE_CONNECTION;
+use super::config::RedisConfig;
+use super::error::{DROPS_THE_CONNECTION, why_not_connected, words};
 use super::silence::Silence;
-use super::{HoldsError, RedisConfig};
+use crate::holds::HoldsError;
 
 /// A peer that acknowledges nothing, or answers nothing, for so long is dead. Without it, a cut link is noticed after a
 /// quarter of an hour.
@@ -62,7 +63,7 @@ impl Connections {
         for _ in 0..config.pool_size {
             let connection = settings.connection(true, Vec::new());
             let routing = connection.client.init().await;
-            let routing = routing.map_err(|error| HoldsError::Unavailable(error.details().to_owned()))?;
+            let routing = routing.map_err(|error| why_not_connected(&error))?;
             let one = Arc::new(Kept(RwLock::new(Arc::new(connection))));
             keepers.spawn(keep(Arc::clone(&one), Arc::clone(&settings), routing));
             kept.push(one);
@@ -118,7 +119,7 @@ async fn keep(kept: Arc<Kept>, settings: Arc<Settings>, routing: ConnectHandle) 
         let broken = kept.now();
         let reason = tokio::select! {
             ended = &mut routing => match ended {
-                Ok(Err(error)) => format!("its task has ended: {}", error.details()),
+                Ok(Err(error)) => format!("its task has ended: {}", words(&error)),
                 Ok(Ok(())) => "its task has ended".to_owned(),
                 Err(panic) => format!("its task has ended: {panic}"),
             },
@@ -142,7 +143,7 @@ struct Settings {
 
 impl Settings {
     fn of(config: &RedisConfig) -> Result<Self, HoldsError> {
-        let unsuitable = |error: Error| HoldsError::Unsuitable(error.details().to_owned());
+        let unsuitable = |error: Error| HoldsError::Unsuitable(words(&error));
         let mut server = Config::from_url(&config.url).map_err(unsuitable)?;
         if let ServerConfig::Clustered { policy, .. } = &mut server.server {
             // Every node that was ever seen is asked for the slots, not those of the URL alone, which may all be gone.

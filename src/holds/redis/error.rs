@@ -3,7 +3,7 @@
 use fred::error::{Error, ErrorKind};
 use fred::types::config::ReconnectError;
 
-use super::HoldsError;
+use crate::holds::HoldsError;
 
 /// Errors that the server answers before it executes anything.
 const REFUSED_BEFORE_EXECUTION: [&str; 8] =
@@ -34,22 +34,38 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
     let begins_with = |word: &str| details.split(' ').next() == Some(word);
     match error.kind() {
         _ if begins_with("OOM") => HoldsError::Full,
-        _ if REFUSED_BEFORE_EXECUTION.iter().any(|word| begins_with(word)) => HoldsError::Unavailable(details.into()),
-        _ if DROPS_THE_CONNECTION.iter().any(|(word, _)| begins_with(word)) => {
-            HoldsError::OutcomeUnknown(details.into())
-        }
-        _ if NEVER_WRITTEN.contains(&details) => HoldsError::Unavailable(details.into()),
-        _ if details == NOT_WRITTEN_AGAIN => HoldsError::OutcomeUnknown(details.into()),
-        ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(details.into()),
+        _ if REFUSED_BEFORE_EXECUTION.iter().any(|word| begins_with(word)) => HoldsError::Unavailable(words(error)),
+        _ if DROPS_THE_CONNECTION.iter().any(|(word, _)| begins_with(word)) => HoldsError::OutcomeUnknown(words(error)),
+        _ if NEVER_WRITTEN.contains(&details) => HoldsError::Unavailable(words(error)),
+        _ if details == NOT_WRITTEN_AGAIN => HoldsError::OutcomeUnknown(words(error)),
+        ErrorKind::Backpressure | ErrorKind::Routing | ErrorKind::Auth => HoldsError::Unavailable(words(error)),
         ErrorKind::IO
         | ErrorKind::Timeout
         | ErrorKind::Canceled
         | ErrorKind::Tls
         | ErrorKind::Cluster
-        | ErrorKind::Sentinel => HoldsError::OutcomeUnknown(details.into()),
+        | ErrorKind::Sentinel => HoldsError::OutcomeUnknown(words(error)),
         // fred has this kind for what a server answers, and for what it cannot tell itself, such as a closed channel.
-        ErrorKind::Unknown if !is_reply(details) => HoldsError::OutcomeUnknown(details.into()),
-        _ => HoldsError::Corrupt(details.into()),
+        ErrorKind::Unknown if !is_reply(details) => HoldsError::OutcomeUnknown(words(error)),
+        _ => HoldsError::Corrupt(words(error)),
+    }
+}
+
+/// Why there is no connection at the start.
+pub(super) fn why_not_connected(error: &Error) -> HoldsError {
+    match error.kind() {
+        ErrorKind::Auth | ErrorKind::Config | ErrorKind::Url | ErrorKind::Tls => HoldsError::Unsuitable(words(error)),
+        _ => HoldsError::Unavailable(words(error)),
+    }
+}
+
+/// What an error says. fred writes errors of the system in the debug form of Rust, with their words in quotes.
+pub(super) fn words(error: &Error) -> String {
+    let details = error.details();
+    let quoted = details.split_once('"').and_then(|(_, after)| after.rsplit_once('"'));
+    match quoted {
+        Some((words, _)) if details.starts_with("Os {") || details.starts_with("Custom {") => words.to_owned(),
+        _ => details.to_owned(),
     }
 }
 
@@ -94,5 +110,16 @@ mod tests {
             };
             assert_eq!(found, meaning, "{details}");
         }
+    }
+    #[test]
+    fn errors_of_the_system_are_told_in_their_words() {
+        let lookup = std::io::Error::other("failed to lookup address information");
+        for (error, told) in [
+            (std::io::Error::from_raw_os_error(111), "Connection refused"),
+            (lookup, "failed to lookup address information"),
+        ] {
+            assert_eq!(words(&Error::from(error)), told);
+        }
+        assert_eq!(words(&Error::new(ErrorKind::Unknown, "ERR wrong \"argument\"")), "ERR wrong \"argument\"");
     }
 }

@@ -100,6 +100,21 @@ impl Dialect {
         format!("INSERT INTO write_probe (id, written_at_micros) VALUES (1, {now_micros}) {existing}")
     }
 
+    /// Product and version.
+    pub(super) async fn about(self, db: &DatabaseConnection) -> Result<String, DbErr> {
+        let sql = match self {
+            Self::MySql => "SELECT VERSION() AS version",
+            Self::Sqlite => "SELECT sqlite_version() AS version",
+        };
+        let version: String = self.row(db, sql).await?.try_get("", "version")?;
+        let product = match self {
+            Self::MySql if version.contains("MariaDB") => "MariaDB",
+            Self::MySql => "MySQL",
+            Self::Sqlite => "SQLite",
+        };
+        Ok(format!("{product} {version}"))
+    }
+
     /// One sentence for each setting that weakens what was promised to callers.
     pub(super) async fn durability_warnings(self, db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
         let mut warnings = Vec::new();

@@ -145,6 +145,10 @@ impl Database for MemoryDatabase {
         Ok(0)
     }
 
+    async fn about(&self) -> Result<String, LedgerError> {
+        Ok("memory".to_owned())
+    }
+
     async fn durability_warnings(&self) -> Result<Vec<String>, LedgerError> {
         Ok(Vec::new())
     }

@@ -33,15 +33,18 @@ impl Instance {
 
     /// Over this database and holds in its process.
     pub(crate) fn over(database_url: &str) -> Self {
-        let instance = Self { arguments: Vec::new(), environment: Vec::new(), folder: None };
-        instance.arg("--database-url").arg(database_url)
+        Self::bare().arg("--database-url").arg(database_url)
     }
 
     /// Over Redis and a database that others may share.
     pub(crate) fn with_stores(redis_url: &str, redis_prefix: &str, database_url: &str) -> Self {
-        let instance = Self { arguments: Vec::new(), environment: Vec::new(), folder: None };
         let arguments = ["--redis-url", redis_url, "--redis-prefix", redis_prefix, "--database-url", database_url];
-        arguments.into_iter().fold(instance, Self::arg)
+        arguments.into_iter().fold(Self::bare(), Self::arg)
+    }
+
+    /// Without any settings.
+    pub(crate) fn bare() -> Self {
+        Self { arguments: Vec::new(), environment: Vec::new(), folder: None }
     }
 
     /// Adds an argument of `stockhold serve`.
