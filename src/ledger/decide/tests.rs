@@ -118,7 +118,7 @@ fn a_settlement_that_stands_is_answered_whatever_is_asked() {
 }
 
 #[test]
-fn everybody_is_answered_the_settlement_of_his_own_reservation() {
+fn each_intent_is_answered_with_the_settlement_of_its_own_reservation() {
     let mut facts = facts(&[("a", 5, 0)]);
     let standing = |name| Settlement {
         id: id(name),
