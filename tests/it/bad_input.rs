@@ -52,9 +52,10 @@ const UNSENT_BYTES_MAX: usize = 1 << 30;
 
 /// Every error that a caller can bring about alone. Callers cannot make a store go away or the load too high,
 /// and `INTERNAL` is never their doing.
-const REFUSALS: [(Code, &str); 15] = [
+const REFUSALS: [(Code, &str); 16] = [
     (Code::InvalidArgument, "INVALID_FIELD"),
     (Code::FailedPrecondition, "INSUFFICIENT_STOCK"),
+    (Code::NotFound, "UNKNOWN_LOCATION"),
     (Code::NotFound, "UNKNOWN_SKU"),
     (Code::FailedPrecondition, "SKU_RETIRED"),
     (Code::NotFound, "RESERVATION_NOT_FOUND"),
