@@ -1,18 +1,17 @@
-//! A client of stockhold for callers who have many calls at once: they share one stream, `ReservationService.Session`,
-//! which is several times cheaper than a call each, for both sides. Nothing waits for company: a lone call goes at
-//! once.
+//! A client of stockhold for callers who have many calls at once. They share one stream, `ReservationService.Session`,
+//! which costs both sides several times less than a call each. No call waits for others: a lone one goes at once.
 //!
 //! ```no_run
 //! use stockhold_client::Client;
 //! use stockhold_client::v1::{ConfirmRequest, Line, ReserveRequest};
 //!
 //! # async fn order() -> Result<(), Box<dyn std::error::Error>> {
-//! // Keepalive, or a server that vanishes without a word is not noticed.
+//! // Without keepalive a server that vanishes without a word is not noticed.
 //! let server = tonic::transport::Endpoint::from_static("http://127.0.0.1:50051")
 //!     .http2_keep_alive_interval(std::time::Duration::from_secs(10))
 //!     .keep_alive_timeout(std::time::Duration::from_secs(5));
 //! let channel = server.connect().await?;
-//! let client = Client::new(channel); // one for all tasks: clones share the stream
+//! let client = Client::new(channel); // one for all tasks: its clones share the stream
 //! let lines = vec![Line { sku: "mug".into(), quantity: 1 }];
 //! client.reserve(ReserveRequest { reservation_id: "order-1".into(), lines, ..Default::default() }).await?;
 //! client.confirm(ConfirmRequest { reservation_id: "order-1".into(), ..Default::default() }).await?;
@@ -20,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! The calls that are not here are those of the generated clients in [`v1`], over the same channel.
+//! For all other calls use the generated clients in [`v1`], over the same channel.
 
 mod session;
 
@@ -36,21 +35,21 @@ pub mod v1 {
     tonic::include_proto!("stockhold.v1");
 }
 
-/// Calls that share a stream. It is opened by the first call and, when it breaks or its server ends, again by the next
-/// one.
+/// Calls that share a stream. The first call opens it. When it has broken, or the server has told it to go away, the
+/// next call opens another one.
 ///
-/// Every method is the call of the same name, its answer's reservation or its error with all details. Besides, each may
-/// fail with `UNAVAILABLE` when the stream breaks before the answer: what was asked for is done or not, and is to be
-/// asked for again, as ever. A caller who no longer wants to wait drops the future (`tokio::time::timeout`); then too
-/// it may be done or not. A request of more than 256 KiB is `INVALID_ARGUMENT`, and not sent.
+/// Every method is the call of the same name. It answers the reservation, or the error with all details. It also fails
+/// with `UNAVAILABLE` when the stream breaks before the answer: the call may be done or not, so repeat it under the
+/// same id. A caller who no longer wants to wait drops the future (`tokio::time::timeout`); then, too, the call may be
+/// done or not. A request of more than 256 KiB is `INVALID_ARGUMENT` and is not sent.
 #[derive(Clone, Debug)]
 pub struct Client(Sessions);
 
 impl Client {
-    /// Over this channel; nothing is sent yet.
+    /// A client over this channel. It sends nothing yet.
     ///
-    /// It is to be used within a tokio runtime: the one of the call that opens a stream runs it. When that ends, the
-    /// stream does too.
+    /// Use it within a tokio runtime. The runtime of the call that opens a stream runs that stream, which ends when the
+    /// runtime does.
     pub fn new(channel: Channel) -> Self {
         Self(Sessions::over(channel))
     }

@@ -1,4 +1,4 @@
-//! The stream that callers share: who waits for which answer, and when another stream is needed.
+//! The stream that callers share: which caller waits for which answer, and when another stream is needed.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -18,12 +18,12 @@ use crate::v1::{Reservation, SessionRequest, SessionResponse};
 /// The largest request that a server takes, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
-/// Requests that wait to be sent. Further callers wait for room.
+/// Requests that wait to be sent. Further callers wait until one of them is sent.
 const UNSENT_MAX: usize = 1024;
 
 type Answer = Result<Reservation, Status>;
 
-/// The present stream, if there is one.
+/// The present stream, if there is one. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions(Arc<Shared>);
 
@@ -40,7 +40,7 @@ struct Session {
     waiting: Arc<Waiting>,
 }
 
-/// Who waits for the answers of a stream.
+/// The callers who wait for answers of a stream.
 #[derive(Debug, Default)]
 struct Waiting(Mutex<Callers>);
 
@@ -62,24 +62,24 @@ impl Sessions {
 
     pub(crate) async fn call(&self, request: Request) -> Answer {
         let mut request = SessionRequest { id: u64::MAX, request: Some(request) };
-        // The server would end the stream for it, with all that others have asked for.
+        // The server would end the stream because of it, and with it the calls of others.
         if request.encoded_len() > REQUEST_BYTES_MAX {
             let bytes = request.encoded_len();
             return Err(Status::invalid_argument(format!(
                 "the request has {bytes} bytes, more than {REQUEST_BYTES_MAX}"
             )));
         }
-        let (requests, place, answered) = self.enter();
-        request.id = place.id;
-        // A stream that has ended takes no more, and tells all its callers why.
+        let (requests, entry, answered) = self.enter();
+        request.id = entry.id;
+        // A stream that has ended takes no requests, and tells all its callers why.
         let _ = requests.send(request).await;
         answered.await.unwrap_or_else(|_| Err(ended("")))
     }
 
-    /// Takes a place among those who wait for the present stream, which is opened if there is none.
-    fn enter(&self) -> (mpsc::Sender<SessionRequest>, Place, oneshot::Receiver<Answer>) {
+    /// Enters a caller among those who wait for answers of the present stream, which is opened if there is none.
+    fn enter(&self) -> (mpsc::Sender<SessionRequest>, Entry, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
-        // Under this lock, so that nobody enters a stream that is known to have ended.
+        // Under this lock, so that no caller enters a stream that is known to have ended.
         let mut present = lock(&self.0.present);
         let mut opening = None;
         let Session { requests, waiting } = present
@@ -94,14 +94,14 @@ impl Sessions {
         let id = callers.last_id;
         callers.by_id.insert(id, answer);
         drop((callers, present));
-        // Without the locks, which it takes when it ends: that may be at once, where the runtime is ending.
+        // Without the locks, which it takes when it ends. That may be at once, if the runtime is ending.
         opening.map(tokio::spawn);
-        (requests, Place { id, waiting }, answered)
+        (requests, Entry { id, waiting }, answered)
     }
 }
 
 impl Session {
-    /// With what runs it.
+    /// A stream, and the task that runs it.
     fn open(shared: &Arc<Shared>) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (requests, unsent) = mpsc::channel(UNSENT_MAX);
         let waiting = Arc::<Waiting>::default();
@@ -111,13 +111,13 @@ impl Session {
     }
 }
 
-/// Of one who waits, given up when he leaves.
-struct Place {
+/// A caller who waits. It is removed when the caller leaves.
+struct Entry {
     id: u64,
     waiting: Arc<Waiting>,
 }
 
-impl Drop for Place {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.waiting.take(self.id);
     }
@@ -130,13 +130,13 @@ impl Waiting {
 }
 
 impl Shared {
-    /// Lets nobody else enter a stream.
+    /// Lets no other caller enter a stream.
     fn leave(&self, waiting: &Arc<Waiting>) {
         lock(&self.present).take_if(|present| Arc::ptr_eq(&present.waiting, waiting));
     }
 }
 
-/// Belongs to whatever runs a stream: however that ends, nobody enters the stream any more, and all who still wait are
+/// Owned by the task that runs a stream. However the task ends, no other caller enters the stream, and all who wait are
 /// told.
 struct Ending {
     waiting: Arc<Waiting>,
@@ -155,7 +155,7 @@ impl Drop for Ending {
         self.leave();
         let callers = std::mem::take(&mut lock(&self.waiting.0).by_id);
         for caller in callers.into_values() {
-            // One who has left meanwhile needs no answer.
+            // A caller who has left meanwhile needs no answer.
             let _ = caller.send(Err(self.failure.clone()));
         }
     }
@@ -174,7 +174,7 @@ async fn deliver(
 ) -> Result<(), Status> {
     let opened = client.session(ReceiverStream::new(unsent)).await.map_err(|status| match status.source() {
         Some(_) => broken(&status),
-        // The server does not want it: nothing was done.
+        // The server refused the stream: nothing was done.
         None => status,
     });
     let mut answers = opened?.into_inner();
@@ -194,7 +194,7 @@ async fn deliver(
 fn answer(outcome: Option<Outcome>) -> Answer {
     match outcome {
         Some(Outcome::Reservation(reservation)) => Ok(reservation),
-        // The same fields as google.rpc.Status, which is what a status has its details from.
+        // It has the fields of a google.rpc.Status, whose bytes are the details of a status.
         Some(Outcome::Error(error)) => {
             let details = error.encode_to_vec();
             Err(Status::with_details(Code::from(error.code), error.message, details.into()))
@@ -203,8 +203,8 @@ fn answer(outcome: Option<Outcome>) -> Answer {
     }
 }
 
-/// What a stream broke off with says nothing about those who wait, be it of the connection, for which tonic has many
-/// codes, or of the server.
+/// The error of a stream that broke says nothing about the calls that wait, whether it is about the connection, for
+/// which tonic has many codes, or came from the server.
 fn broken(status: &Status) -> Status {
     let cause = status.source().map_or_else(String::new, |cause| format!(": {cause}"));
     ended(&format!(" ({}{cause})", status.message()))

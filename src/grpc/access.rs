@@ -17,7 +17,6 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tracing::{Level, Span};
 
-use super::call_id::CallId;
 use crate::telemetry::chain;
 use crate::telemetry::ration::Ration;
 
@@ -37,8 +36,8 @@ static REFUSALS: Ration = Ration::new(LINES_MAX, PERIOD);
 
 /// What a call's lines have in common. It has the highest level, so that a bug is logged with its request id at every
 /// level that shows it.
-pub(super) fn span(rpc: &str, id: &CallId) -> Span {
-    tracing::error_span!(target: ACCESS, "call", rpc, request_id = %id.as_str())
+pub(super) fn span(rpc: &str, request_id: &str) -> Span {
+    tracing::error_span!(target: ACCESS, "call", rpc, request_id)
 }
 
 /// A call was answered. In the call's span.

@@ -1,4 +1,4 @@
-//! Answers, from the words of the domain to protobuf.
+//! Answers, from the words of the domain to protobuf, and how much memory they take.
 
 use prost::Message;
 use prost_types::Timestamp;

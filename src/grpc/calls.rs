@@ -127,8 +127,8 @@ impl Calls {
         self.to_its_end(rpc, held, work).await
     }
 
-    /// Runs a call that came together with others. It is like any other, but for its way here. Its bytes are the
-    /// parent's business, because its answer waits for the parent.
+    /// Runs a call that came together with others. The bounds are the same; its parent takes its bytes and holds them
+    /// until its answer is sent.
     pub(super) async fn run_part<T: Send + 'static>(
         &self,
         rpc: &str,

@@ -1,5 +1,5 @@
-//! What each request asks for, in the words of the domain: every field looked at, all of them within their bounds or
-//! the request refused for all that are not.
+//! What each request asks for, in the words of the domain. Every field is checked, and a request is refused for all its
+//! bad fields at once.
 
 use std::time::Duration;
 

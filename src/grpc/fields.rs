@@ -1,5 +1,5 @@
-//! The fields of requests, from protobuf to the words of the domain. Each method answers the value within its bounds,
-//! or notes what is wrong and answers `None`; so a handler looks at every field before it refuses, and names them all.
+//! The fields of requests, from protobuf to the words of the domain. Each method answers the value if it is within its
+//! bounds. Otherwise it notes what is wrong and answers `None`, so a request is refused for all its bad fields at once.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -31,7 +31,7 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 pub(super) struct Fields(Vec<FieldViolation>);
 
 impl Fields {
-    /// The values, if all are there; else the request is refused for all that was noted.
+    /// The values, if all are there. Otherwise the request is refused for everything that was noted.
     ///
     /// # Errors
     /// `InvalidFields`.
@@ -41,7 +41,7 @@ impl Fields {
         values.ok_or(Error::Refused(Refusal::InvalidFields(self.0)))
     }
 
-    /// The name of a field is written only where something is wrong with it.
+    /// The name of a field is formatted only if something is wrong with it.
     fn take<T>(&mut self, field: impl Display, value: Result<T, String>) -> Option<T> {
         value.map_err(|description| self.0.push(FieldViolation { field: field.to_string(), description })).ok()
     }
@@ -124,8 +124,8 @@ impl Fields {
 
     /// Where the page before ended, as `read` understands it; none for the first page.
     pub(super) fn page_token<T>(&mut self, token: &str, read: impl Fn(&str) -> Option<T>) -> Option<Option<T>> {
-        let place = if token.is_empty() { Ok(None) } else { read(token).map(Some).ok_or(PAGE_TOKEN.to_owned()) };
-        self.take("page_token", place)
+        let position = if token.is_empty() { Ok(None) } else { read(token).map(Some).ok_or(PAGE_TOKEN.to_owned()) };
+        self.take("page_token", position)
     }
 
     /// No sku means all.
@@ -149,8 +149,8 @@ impl Fields {
         Some(skus.into_iter().collect())
     }
 
-    /// Makes one part of each item with `part`, which is given the item's path and its sku if that is good; no two
-    /// items may name the same.
+    /// Makes one part of each item with `part`, which is given the item's path, and its sku if that is valid. No two
+    /// items may name the same sku.
     pub(super) fn items<I, T>(
         &mut self,
         field: &str,

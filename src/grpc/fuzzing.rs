@@ -1,5 +1,5 @@
-//! What `fuzz/` runs, and the tests below for a moment: any message is checked as its handler does, and what is let
-//! through must be within its bounds.
+//! What `fuzz/` runs, and the test below for a moment: any message is checked as its handler does, and what passes must
+//! be within its bounds.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const DETAILS_BYTES_MAX: usize = 6 * 1024;
 /// # Panics
 /// If a promise of this module is broken.
 pub fn check(kind: u8, bytes: &[u8]) {
-    // What is no such message is refused by the codec.
+    // Bytes that are no such message are refused by the codec.
     let _ = match kind % 8 {
         0 => v1::ReserveRequest::decode(bytes).map(|request| reserve(&request)),
         1 => v1::ConfirmRequest::decode(bytes).map(|request| drop(let_through(checked::confirm(&request)))),
@@ -62,8 +62,8 @@ fn reserve(request: &v1::ReserveRequest) {
 }
 
 fn list_reservations(request: &v1::ListReservationsRequest) {
-    if let Some((_, _, _, Some(place))) = let_through(checked::list_reservations(request)) {
-        assert_eq!(page_token::read_position(&page_token::write_position(&place)), Some(place));
+    if let Some((_, _, _, Some(position))) = let_through(checked::list_reservations(request)) {
+        assert_eq!(page_token::read_position(&page_token::write_position(&position)), Some(position));
     }
 }
 

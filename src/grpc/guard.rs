@@ -81,7 +81,7 @@ where
             return self.exempt.serve(kind, peer, request, move |request| inner.call(request)).map(Ok).boxed();
         }
         let id = CallId::of(request.headers());
-        let span = access::span(path, &id);
+        let span = access::span(path, id.as_str());
         if path == SESSION {
             request.extensions_mut().insert(Parent::stream(id.clone(), peer));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();

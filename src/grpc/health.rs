@@ -1,5 +1,5 @@
-//! `grpc.health.v1`, service by service. Reservations are served as long as the holds' store answers: only their ends
-//! need the database. Supply needs both stores.
+//! `grpc.health.v1`, name by name. Reservations are served as long as the holds' store answers, because only their ends
+//! need the database. Supply needs both stores, and so does the completion of orders.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,20 +24,24 @@ use crate::service::Service;
 /// How often the stores are asked.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// A store that takes longer, twice in a row, is as good as away. Once may be a moment of load, which is no reason to
-/// turn callers away.
+/// A store that takes longer, twice in a row, counts as away. Once may be a moment of load, which is no reason to turn
+/// callers away.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Names what health is about; the empty name is the server as a whole.
-const SERVICES: [(&str, Needs); 3] = [
+/// Whether orders can be completed: no service, but what an alert should ask for.
+pub const COMPLETION: &str = "stockhold.completion";
+
+/// The names that health knows. The empty one is the server as a whole.
+const NAMES: [(&str, Needs); 4] = [
     ("", Needs::Holds),
     (ReservationServiceServer::<Reservations>::NAME, Needs::Holds),
     (StockServiceServer::<Stock>::NAME, Needs::Both),
+    (COMPLETION, Needs::Both),
 ];
 
 /// The names that health knows.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SERVICES.into_iter().map(|(name, _)| name)
+    NAMES.into_iter().map(|(name, _)| name)
 }
 
 #[derive(Clone, Copy)]
@@ -55,8 +59,8 @@ struct Stores {
 
 impl Stores {
     async fn probe(service: &Arc<Service>) -> Self {
-        // It runs to its end even if that is too late for the probe: a connection that answers nothing is only found
-        // so.
+        // It runs to its end even if that is too late for the probe: only so a connection that answers nothing is
+        // found.
         let holds = tokio::spawn({
             let service = Arc::clone(service);
             async move { service.ping_holds().await }
@@ -104,7 +108,7 @@ impl Outage {
     }
 }
 
-/// Tells callers and load balancers what is served.
+/// Follows the stores and tells callers and load balancers what is served.
 #[derive(Debug)]
 pub struct Health {
     stores: Arc<watch::Sender<Stores>>,
@@ -113,7 +117,7 @@ pub struct Health {
 
 impl Health {
     /// Asks the stores once, and from then on again and again.
-    pub async fn follow(service: Arc<Service>) -> (Self, HealthServer<Answers>) {
+    pub async fn follow(service: Arc<Service>) -> (Self, HealthServer<HealthService>) {
         let (sender, receiver) = watch::channel(Stores::probe(&service).await);
         let stores = Arc::new(sender);
         let probes = {
@@ -130,18 +134,18 @@ impl Health {
                     last = probed;
                     holds.note(now.holds);
                     ledger.note(now.ledger);
-                    // Only changes are reported: each report wakes everybody who watches.
+                    // Only changes are reported, because each report wakes every watch.
                     if now != *stores.borrow() {
                         stores.send_replace(now);
                     }
                 }
             }
         };
-        (Self { stores, probes: tokio::spawn(probes) }, HealthServer::new(Answers(receiver)))
+        (Self { stores, probes: tokio::spawn(probes) }, HealthServer::new(HealthService(receiver)))
     }
 
-    /// Nothing is served from now on, whatever the stores say. Those who watch are told, and their streams end: they
-    /// would keep their connections open. Those who ask are still told.
+    /// Nothing is served from now on, whatever the stores say. Callers who watch are told, and their streams end,
+    /// because they would keep their connections open. Callers who check are still told.
     pub async fn stop(self) {
         self.probes.abort();
         // It ends cancelled, and once it has ended no report of it comes after this one.
@@ -151,12 +155,12 @@ impl Health {
     }
 }
 
-/// The answers to those who ask. tonic's own could end the streams only by forgetting the services.
+/// The answers to checks and watches. tonic's own service could end the watches only by forgetting the names.
 #[derive(Debug)]
-pub struct Answers(watch::Receiver<Stores>);
+pub struct HealthService(watch::Receiver<Stores>);
 
 #[tonic::async_trait]
-impl health_server::Health for Answers {
+impl health_server::Health for HealthService {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         let needs = needs(request.get_ref())?;
         Ok(Response::new(self.0.borrow().answer(needs)))
@@ -179,6 +183,6 @@ impl health_server::Health for Answers {
 }
 
 fn needs(request: &HealthCheckRequest) -> Result<Needs, Status> {
-    let known = SERVICES.into_iter().find(|(name, _)| *name == request.service);
+    let known = NAMES.into_iter().find(|(name, _)| *name == request.service);
     known.map(|(_, needs)| needs).ok_or_else(|| Status::not_found("no such service here"))
 }

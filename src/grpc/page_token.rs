@@ -1,5 +1,5 @@
-//! Page tokens: where the page before ended, in a form that nobody is tempted to build by himself. Reading answers
-//! `None` to what no page gave.
+//! Page tokens: where the page before ended, in a form that invites no caller to build one. Reading answers `None` to
+//! what no page gave.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,8 +24,8 @@ pub(super) fn write_position(position: &Position) -> String {
 }
 
 pub(super) fn read_position(token: &str) -> Option<Position> {
-    let place = read(token)?;
-    let mut parts = place.split('\t');
+    let position = read(token)?;
+    let mut parts = position.split('\t');
     let index = match parts.next()? {
         "held" => Index::Deadlines,
         "confirming" => Index::Unsettled,
@@ -34,8 +34,8 @@ pub(super) fn read_position(token: &str) -> Option<Position> {
     Some(Position { index, score_ms: parts.next()?.parse().ok()?, id: ReservationId::parse(parts.next()?).ok()? })
 }
 
-fn write(place: &str) -> String {
-    URL_SAFE_NO_PAD.encode(place)
+fn write(position: &str) -> String {
+    URL_SAFE_NO_PAD.encode(position)
 }
 
 fn read(token: &str) -> Option<String> {

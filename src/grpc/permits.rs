@@ -1,8 +1,8 @@
 //! Permits for what callers make this process hold: so many in all, shared between connections.
 //!
-//! A connection may hold at most as many as are free: one that is alone gets half of them, and `n` greedy ones get one
-//! part each of `n + 1` equal parts. The last part stays free, so a newcomer finds some however many crowd. Switches
-//! share their buffers by this rule; it needs no setting for the share of a connection.
+//! A connection may hold at most as many as are free. One that is alone gets half of them. As calls end, `n` greedy
+//! connections come to one each of `n + 1` equal parts. The last part stays free, so a newcomer finds some permits
+//! however many crowd. Network switches share their buffers by this rule. It needs no setting for a share.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ pub(super) trait ReservationRequest: Send + 'static {
     /// The path of the call that carries nothing but this request.
     const RPC: &'static str;
 
-    /// Checks its fields, calls one use case, and says its answer in protobuf.
+    /// Checks its fields, calls one use case, and answers in protobuf.
     ///
     /// The future is boxed where it is made, because what is around it would copy it.
     fn perform(self, service: Arc<Service>) -> BoxFuture<'static, Result<v1::Reservation, Error>>;

@@ -1,4 +1,4 @@
-//! `stockhold.v1.ReservationService`: each RPC checks its fields, calls one use case, and says its answer in protobuf.
+//! `stockhold.v1.ReservationService`: each RPC checks its fields, calls one use case, and answers in protobuf.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 
 use super::calls::Calls;
-use super::health::Answers;
+use super::health::HealthService;
 use super::reservations::Reservations;
 use super::session::Sessions;
 use super::stock::Stock;
@@ -36,7 +36,7 @@ impl Served {
     /// All of it over one service, with or without reflection. Fails if the descriptors cannot be reflected.
     pub fn new(
         service: &Arc<Service>,
-        health: HealthServer<Answers>,
+        health: HealthServer<HealthService>,
         calls: &Calls,
         sessions: Sessions,
         reflected: bool,

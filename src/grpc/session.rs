@@ -60,13 +60,11 @@ impl Sessions {
     ) -> Result<impl Stream<Item = Sent> + use<>, Status> {
         let going_away = self.stop.child_token();
         let open = self.open.open(carrier.parent.peer, going_away.clone()).ok_or_else(status::overloaded)?;
-        let open = Arc::new(open);
         let end = End { stop: self.stop.clone(), ending, going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
-        let session = Arc::new(Session { carrier, open: open.clone(), answers });
+        let session = Arc::new(Session { carrier, open, answers });
         tokio::spawn(session.serve(requests, end).in_current_span());
-        // It is open until its answers are read, or its caller is gone.
-        Ok(ReceiverStream::new(answered).map(move |unsent: Unsent| (&open, unsent.answer).1))
+        Ok(ReceiverStream::new(answered).map(|Unsent { answer, .. }| answer))
     }
 }
 
@@ -92,10 +90,11 @@ impl Unsent {
     }
 }
 
-/// A session that is served.
+/// A session that is served. It is no longer open when all is answered, also if the answers are not read: the bytes of
+/// their calls bound those.
 struct Session {
     carrier: Carrier,
-    open: Arc<Open>,
+    open: Open,
     answers: Sender<Unsent>,
 }
 

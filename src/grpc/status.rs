@@ -1,7 +1,8 @@
 //! The error table of the protocol (`reservation_service.proto`), in one place.
 //!
-//! A caller gets a code, a reason that a program can branch on, details that name what is wrong, and a message which
-//! says what to do. Of causes he gets a neutral text; they travel as the status' source to `calls`, which logs them.
+//! A caller gets a code, a reason that a program can branch on, details that name what is wrong, and a message that
+//! says what to do. Causes are not told to them. A cause travels as the source of the status to `access`, which logs
+//! it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use crate::service::{Cause, Error};
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "stockhold";
 
-/// Details travel in a header, base64 made; common clients refuse headers beyond 8 KiB. What one violation each of many
-/// lines needs is cut off here, and `violation_count` says how many there were.
+/// Details travel in a header, in base64, and common clients refuse headers beyond 8 KiB. Violations that do not fit
+/// are left out, and `violation_count` says how many there were.
 const DETAILS_BYTES_MAX: usize = 3 * 1024;
 
 /// How many skus or fields the message names; the details name more.
@@ -36,7 +37,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// A queue that is full has moved on by then.
 const LOAD_RETRY: Duration = Duration::from_millis(100);
 
-/// What an outcome that is not known asks of the caller, wherever it comes from.
+/// What every outcome that is not known asks of the caller.
 const REPEAT: &str = "repeat under the same id for the outcome";
 
 impl From<Error> for Status {
@@ -45,11 +46,11 @@ impl From<Error> for Status {
             Error::Refused(refusal) => refused(refusal).into(),
             Error::Unavailable(cause) => {
                 let message = format!("{} is away; nothing was done", store(&cause));
-                Answer::new(Code::Unavailable, "STORE_UNAVAILABLE", message).retry(STORE_RETRY).caused_by(cause)
+                Failure::new(Code::Unavailable, "STORE_UNAVAILABLE", message).retry(STORE_RETRY).caused_by(cause)
             }
             Error::OutcomeUnknown(cause) => {
                 let message = format!("{} did not answer; {REPEAT}", store(&cause));
-                Answer::new(Code::Unavailable, "OUTCOME_UNKNOWN", message).retry(STORE_RETRY).caused_by(cause)
+                Failure::new(Code::Unavailable, "OUTCOME_UNKNOWN", message).retry(STORE_RETRY).caused_by(cause)
             }
             Error::Overloaded => overloaded(),
             Error::Internal(cause) => internal().caused_by(cause),
@@ -65,20 +66,20 @@ fn store(cause: &Cause) -> &'static str {
     }
 }
 
-fn refused(refusal: Refusal) -> Answer {
+fn refused(refusal: Refusal) -> Failure {
     use Code::{Aborted, AlreadyExists, FailedPrecondition, NotFound};
     match refusal {
         Refusal::InvalidFields(violations) => {
             let named = list(&violations, |violation| format!("{} {}", violation.field, violation.description));
             let violations =
                 violations.into_iter().map(|violation| FieldViolation::new(violation.field, violation.description));
-            Answer::new(Code::InvalidArgument, "INVALID_FIELD", named).bad_request(violations.collect())
+            Failure::new(Code::InvalidArgument, "INVALID_FIELD", named).bad_request(violations.collect())
         }
         Refusal::InsufficientStock(short) => {
             let named = list(&short, |short| format!("{} ({})", short.sku, shortage(short)));
             let message =
                 format!("not enough stock: {named}; ask for less, or repeat later: holds that end free their units");
-            Answer::new(FailedPrecondition, "INSUFFICIENT_STOCK", message)
+            Failure::new(FailedPrecondition, "INSUFFICIENT_STOCK", message)
                 .about_shortage(&short)
                 .preconditions(&short, |short| (&short.sku, shortage(short)))
         }
@@ -86,16 +87,16 @@ fn refused(refusal: Refusal) -> Answer {
             let message =
                 format!("no such sku in this location: {}; SetStock creates skus", list(&skus, Sku::to_string));
             let resources = skus.iter().map(|sku| ResourceInfo::new("sku", sku.as_str(), "", "not in this location"));
-            Answer::new(NotFound, "UNKNOWN_SKU", message).resources(resources.collect())
+            Failure::new(NotFound, "UNKNOWN_SKU", message).resources(resources.collect())
         }
         Refusal::UnknownLocation(location) => {
             let message = format!("no such location: {location}; SetStock creates locations");
             let resource = ResourceInfo::new("location", location.as_str(), "", "no sku was ever created in it");
-            Answer::new(NotFound, "UNKNOWN_LOCATION", message).about("location", &location).resources(vec![resource])
+            Failure::new(NotFound, "UNKNOWN_LOCATION", message).about("location", &location).resources(vec![resource])
         }
         Refusal::RetiredSkus(skus) => {
             let message = format!("retired, open to no new hold: {}", list(&skus, Sku::to_string));
-            Answer::new(FailedPrecondition, "SKU_RETIRED", message)
+            Failure::new(FailedPrecondition, "SKU_RETIRED", message)
                 .preconditions(&skus, |sku| (sku, "retired: open to no new hold".to_owned()))
         }
         Refusal::ReservationNotFound(id) => {
@@ -108,7 +109,7 @@ fn refused(refusal: Refusal) -> Answer {
         }
         Refusal::RequestIdReused(id) => {
             let message = format!("request id {id} was used with other content; choose another id");
-            Answer::new(AlreadyExists, "REQUEST_ID_REUSED", message)
+            Failure::new(AlreadyExists, "REQUEST_ID_REUSED", message)
                 .about("request_id", &id)
                 .resources(vec![ResourceInfo::new("request", id.as_str(), "", "")])
         }
@@ -130,7 +131,7 @@ fn refused(refusal: Refusal) -> Answer {
             reservation(FailedPrecondition, "RESERVATION_CONFIRMED", format!("reservation {id} was confirmed"), &id)
         }
         Refusal::Rejected(id, short) => {
-            // The ledger knows no holds, so what is held is not told here.
+            // The ledger knows no holds, so the number of held units is not told.
             let free = |short: &Shortage| format!("requested {}, available {}", short.requested, short.available);
             let mut message = format!("reservation {id} was rejected: its stock was gone");
             if !short.is_empty() {
@@ -142,15 +143,15 @@ fn refused(refusal: Refusal) -> Answer {
         Refusal::VersionMismatch(mismatches) => {
             let named = list(&mismatches, |mismatch| format!("{} ({})", mismatch.sku, versions(mismatch)));
             let message = format!("version differs: {named}; read again, then decide");
-            Answer::new(Aborted, "VERSION_MISMATCH", message)
+            Failure::new(Aborted, "VERSION_MISMATCH", message)
                 .preconditions(&mismatches, |mismatch| (&mismatch.sku, versions(mismatch)))
         }
     }
 }
 
-fn reservation(code: Code, reason: &'static str, message: String, id: &ReservationId) -> Answer {
+fn reservation(code: Code, reason: &'static str, message: String, id: &ReservationId) -> Failure {
     let resource = ResourceInfo::new("reservation", id.as_str(), "", "");
-    Answer::new(code, reason, message).about("reservation_id", id).resources(vec![resource])
+    Failure::new(code, reason, message).about("reservation_id", id).resources(vec![resource])
 }
 
 fn shortage(short: &Shortage) -> String {
@@ -177,12 +178,12 @@ fn list<T>(items: &[T], name: impl Fn(&T) -> String) -> String {
 /// Too many calls at once, or a full queue: nothing was done.
 pub(super) fn overloaded() -> Status {
     let message = "too much load; nothing was done, repeat a little later";
-    Answer::new(Code::ResourceExhausted, "OVERLOADED", message).retry(LOAD_RETRY).into()
+    Failure::new(Code::ResourceExhausted, "OVERLOADED", message).retry(LOAD_RETRY).into()
 }
 
 /// The caller's deadline or the server's has passed.
 pub(super) fn deadline_exceeded() -> Status {
-    Answer::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", format!("the deadline passed; {REPEAT}"))
+    Failure::new(Code::DeadlineExceeded, "OUTCOME_UNKNOWN", format!("the deadline passed; {REPEAT}"))
         .retry(LOAD_RETRY)
         .into()
 }
@@ -192,11 +193,11 @@ pub(super) fn panicked() -> Status {
     internal().into()
 }
 
-fn internal() -> Answer {
-    Answer::new(Code::Internal, "INTERNAL", "an error in the service; its log has the cause under this request id")
+fn internal() -> Failure {
+    Failure::new(Code::Internal, "INTERNAL", "an error in the service; its log has the cause under this request id")
 }
 
-/// The request is not a message of this protocol.
+/// The bytes of a request are no message of this protocol.
 pub(super) fn unreadable(why: &str) -> Status {
     malformed(format!("the request could not be read: {why}"))
 }
@@ -214,11 +215,11 @@ pub(super) fn too_large() -> Status {
 
 fn malformed(message: String) -> Status {
     let violation = FieldViolation::new("request", message.clone());
-    Answer::new(Code::InvalidArgument, "INVALID_FIELD", message).bad_request(vec![violation]).into()
+    Failure::new(Code::InvalidArgument, "INVALID_FIELD", message).bad_request(vec![violation]).into()
 }
 
-/// Gives an error its request id, and the errors that tonic makes by itself the form of the table. Those are about the
-/// bytes of the request: what the handlers answer has a reason already.
+/// Adds the request id to an error. Errors that tonic makes by itself get the form of the table; they are about the
+/// bytes of the request, because what handlers answer has a reason already.
 pub(super) fn complete(status: &Status, request_id: &str) -> Status {
     let adopted = status.details().is_empty().then(|| match status.code() {
         Code::Unimplemented if status.message().is_empty() => unimplemented("there is no such method"),
@@ -228,7 +229,7 @@ pub(super) fn complete(status: &Status, request_id: &str) -> Status {
         _ => panicked(),
     });
     let status = adopted.as_ref().unwrap_or(status);
-    // Details are an encoded google.rpc.Status; what is appended to its bytes is read as further details.
+    // Details are an encoded google.rpc.Status. Details that are appended to its bytes are read as further ones.
     let mut details = status.details().to_vec();
     let request = pb::RequestInfo { request_id: request_id.to_owned(), serving_data: String::new() };
     let request = Any { type_url: RequestInfo::TYPE_URL.to_owned(), value: request.encode_to_vec() };
@@ -237,11 +238,11 @@ pub(super) fn complete(status: &Status, request_id: &str) -> Status {
 }
 
 fn unimplemented(message: &str) -> Status {
-    Answer::new(Code::Unimplemented, "UNIMPLEMENTED", message).into()
+    Failure::new(Code::Unimplemented, "UNIMPLEMENTED", message).into()
 }
 
 /// An error on its way to the caller.
-struct Answer {
+struct Failure {
     code: Code,
     reason: &'static str,
     message: String,
@@ -249,7 +250,7 @@ struct Answer {
     details: Vec<ErrorDetail>,
 }
 
-impl Answer {
+impl Failure {
     fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self { code, reason, message: message.into(), metadata: HashMap::new(), details: Vec::new() }
     }
@@ -259,7 +260,7 @@ impl Answer {
         self
     }
 
-    /// One short sku fits into the metadata, so that simple callers need not look further.
+    /// A single short sku is told in the metadata too, so that simple callers need no other details.
     fn about_shortage(self, short: &[Shortage]) -> Self {
         let [short] = short else { return self };
         self.about("sku", &short.sku)
@@ -306,7 +307,7 @@ impl Answer {
         self
     }
 
-    /// Cuts off what would not fit into a header.
+    /// Leaves out what would not fit into a header.
     fn fitting<T>(&mut self, mut items: Vec<T>, text_bytes: impl Fn(&T) -> usize) -> Vec<T> {
         /// Tags and lengths of the fields of one item.
         const FRAME_BYTES: usize = 12;
@@ -331,11 +332,11 @@ impl Answer {
     }
 }
 
-impl From<Answer> for Status {
-    fn from(answer: Answer) -> Self {
-        let mut details = vec![ErrorInfo::new(answer.reason, DOMAIN, answer.metadata).into()];
-        details.extend(answer.details);
-        Status::with_error_details_vec(answer.code, answer.message, details)
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        let mut details = vec![ErrorInfo::new(failure.reason, DOMAIN, failure.metadata).into()];
+        details.extend(failure.details);
+        Status::with_error_details_vec(failure.code, failure.message, details)
     }
 }
 

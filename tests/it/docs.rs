@@ -102,7 +102,7 @@ fn the_code_knows_no_other_reason() {
     let page = text("docs/errors.md");
     let mut count = 0;
     for line in
-        text("src/grpc/status.rs").lines().filter(|line| line.contains("Code::") || line.contains("Answer::new"))
+        text("src/grpc/status.rs").lines().filter(|line| line.contains("Code::") || line.contains("Failure::new"))
     {
         for reason in line.split('"').skip(1).step_by(2) {
             if reason.contains('_') && reason.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_') {

@@ -16,7 +16,7 @@ use crate::support::server::Instance;
 use crate::support::site::{Site, is, lock_row};
 
 /// The names that health knows.
-const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService"];
+const NAMES: [&str; 4] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService", "stockhold.completion"];
 
 #[tokio::test]
 async fn every_refusal_has_its_code_its_reason_and_its_details() {
@@ -135,7 +135,7 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
         let request = HealthCheckRequest { service: service.into() };
         health.check(request).await.expect("health answers").into_inner().status() == ServingStatus::Serving
     };
-    for service in SERVICES {
+    for service in NAMES {
         assert!(serves(service).await, "{service}");
     }
     let port = site.redis.port;
@@ -171,11 +171,11 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
     for answer in [caller.confirm("1").await, caller.cancel("1").await] {
         assert_eq!(refusal(answer), is(Code::Unavailable, "STORE_UNAVAILABLE"));
     }
-    for service in SERVICES {
+    for service in NAMES {
         eventually("health follows", Duration::from_secs(5), async || !serves(service).await).await;
     }
     site.redis = PrivateRedis::start_at(port, &[]).await;
-    for service in SERVICES {
+    for service in NAMES {
         eventually("health follows", Duration::from_secs(10), async || serves(service).await).await;
     }
     eventually("it heals by itself", Duration::from_secs(10), async || caller.reserve("1", &[("a", 5)]).await.is_ok())
@@ -212,8 +212,9 @@ async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed()
         let request = HealthCheckRequest { service: service.into() };
         health.check(request).await.expect("health answers").into_inner().status() == ServingStatus::Serving
     };
-    eventually("supply is not served", Duration::from_secs(5), async || !serves("stockhold.v1.StockService").await)
-        .await;
+    for name in ["stockhold.v1.StockService", "stockhold.completion"] {
+        eventually("it is not served", Duration::from_secs(5), async || !serves(name).await).await;
+    }
     assert!(serves("stockhold.v1.ReservationService").await, "reservations are");
 
     road.mend().await;

@@ -24,7 +24,7 @@ use crate::support::served::{BOUND, FOR_EVER, ServedHere};
 use crate::support::service::limits;
 
 /// The names that health knows.
-const SERVICES: [&str; 3] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService"];
+const NAMES: [&str; 4] = ["", "stockhold.v1.ReservationService", "stockhold.v1.StockService", "stockhold.completion"];
 
 fn about(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
@@ -68,7 +68,7 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
     let channel = Endpoint::from_shared(format!("http://{}", it.address)).expect("an address").connect().await;
     let mut client = HealthClient::new(channel.expect("connects"));
     let mut watches = Vec::new();
-    for name in SERVICES {
+    for name in NAMES {
         assert_eq!(client.check(about(name)).await.expect("an answer").into_inner().status(), Serving, "{name}");
         let mut watch = client.watch(about(name)).await.expect("a stream").into_inner();
         assert_eq!(watch.next().await.expect("the present status").expect("a status").status(), Serving, "{name}");
@@ -76,7 +76,7 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
     }
 
     it.stop_health().await;
-    for (name, watch) in SERVICES.iter().zip(watches) {
+    for (name, watch) in NAMES.iter().zip(watches) {
         assert_eq!(client.check(about(name)).await.expect("an answer").into_inner().status(), NotServing, "{name}");
         // One that was watching, and one that begins only now: both are told, and both end.
         let late = client.watch(about(name)).await.expect("a stream").into_inner();

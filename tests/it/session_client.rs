@@ -15,7 +15,7 @@ use crate::support::client::Caller;
 use crate::support::eventually;
 use crate::support::road::Road;
 use crate::support::server::Instance;
-use crate::support::session::channel;
+use crate::support::session::{Session, channel};
 use crate::support::site::{Site, lock_row};
 
 /// Longer than anything here takes.
@@ -40,7 +40,7 @@ async fn callers_of_the_client_share_a_stream() {
         assert_eq!(status.get_details_error_info().expect("a reason").reason, "INSUFFICIENT_STOCK");
         assert!(status.get_details_precondition_failure().is_some());
     }
-    // A caller who gives up leaves nothing behind, and is in nobody's way.
+    // A caller who gives up leaves nothing behind and disturbs no other.
     drop(tokio::spawn({
         let client = client.clone();
         async move { timeout(Duration::ZERO, client.cancel(client_v1::CancelRequest::default())).await }
@@ -51,7 +51,7 @@ async fn callers_of_the_client_share_a_stream() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_too_large_is_in_nobodys_way() {
+async fn a_request_that_is_too_large_disturbs_no_other() {
     let mut site = Site::start(&[]).await;
     site.caller.set("a", 5).await;
     let client = Client::new(site.channel().await);
@@ -87,7 +87,7 @@ async fn the_client_outlives_the_runtime_of_its_first_call() {
     answer.expect("held over another stream");
 }
 
-/// The client has threads of its own, for this one waits for a process.
+/// The client has threads of its own, because this one waits for a process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_follows_its_server_through_a_restart() {
     let instance = Instance::embedded();
@@ -127,4 +127,23 @@ async fn the_client_tells_its_callers_of_a_stream_that_broke() {
     site.service.kill9();
     let status = timeout(BOUND, confirming).await.expect("an answer").expect("no panic").expect_err("no server");
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+}
+
+#[tokio::test]
+async fn the_client_opens_another_session_when_its_own_was_sent_away_while_it_was_idle() {
+    let service = Instance::embedded().arg("--sessions-max").arg("1").start();
+    Caller::connect(service.address()).await.set("a", 5).await;
+    let client = Client::new(channel(&service).await);
+    for id in 0..2 {
+        client.reserve(client_reserve(id)).await.expect("held");
+        let mut other = Session::open(channel(&service).await).await;
+        // The client may not have heard of it yet.
+        client.reserve(client_reserve(format!("again {id}"))).await.expect("held over either session");
+        eventually("it has another session", BOUND, async || {
+            client.reserve(client_reserve(format!("again {id}"))).await.expect("held");
+            let word = timeout(Duration::from_millis(1), other.answers.message()).await;
+            matches!(word, Ok(Ok(Some(word))) if word.going_away)
+        })
+        .await;
+    }
 }

@@ -132,7 +132,7 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
     let road = Road::to(&service.address().to_string()).await;
     let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", road.port())).expect("an address");
     let broken = endpoint.connect().await.expect("connects");
-    // What their ends are taken for hangs on what is noticed first.
+    // Which error they end with depends on what is noticed first.
     let mut sessions = Vec::new();
     for id in 0..50 {
         let mut session = Session::open(broken.clone()).await;
@@ -158,7 +158,7 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
     assert!(!service.log().contains("failed"), "{}", service.log());
 }
 
-/// Opens some and breaks them off, as a proxy may for a reason of its own.
+/// Opens sessions and resets them, as a proxy may.
 async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
     let (mut calls, connection) = speak_http2(address, h2::client::Builder::new()).await;
     for _ in 0..20 {
@@ -167,6 +167,28 @@ async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
     }
     drop(calls);
     connection.await.expect("does not panic").expect("ends well");
+}
+
+#[tokio::test]
+async fn the_session_that_has_been_idle_longest_makes_way_for_another() {
+    let service = Instance::embedded().arg("--sessions-max").arg("2").start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 5).await;
+    let mut busy = Session::open(channel(&service).await).await;
+    let mut idle = Session::open(channel(&service).await).await;
+    busy.ask(1, Asked::Reserve(reserve("1", &[("a", 1)]))).await;
+    assert_eq!(busy.answer().await, (1, Ok(v1::ReservationState::Held)));
+
+    let mut newcomer = Session::open(channel(&service).await).await;
+    let word = idle.next().await.expect("no error").expect("not the end");
+    assert!(word.going_away && word.outcome.is_none(), "{word:?}");
+    idle.ask(2, Asked::Reserve(reserve("2", &[("a", 1)]))).await;
+    assert_eq!(idle.answer().await, (2, Ok(v1::ReservationState::Held)), "it is still read from");
+    assert_eq!(idle.next().await.expect("ends well"), None, "also without its caller");
+    for session in [&mut busy, &mut newcomer] {
+        session.ask(3, Asked::GetReservation(get("1"))).await;
+        assert_eq!(session.answer().await, (3, Ok(v1::ReservationState::Held)), "the others stay");
+    }
 }
 
 #[tokio::test]
@@ -186,7 +208,7 @@ async fn a_confirm_runs_to_its_end_when_its_session_breaks() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
+async fn a_caller_who_does_not_read_is_not_read_from_and_delays_no_other() {
     const ASKED: i64 = 5000;
     let service = Instance::embedded().start();
     let mut caller = Caller::connect(service.address()).await;
@@ -202,7 +224,7 @@ async fn who_does_not_read_is_not_read_from_and_is_in_nobodys_way() {
         }
     });
     let held = until_it_stops(&mut caller, "a", UNANSWERED_MAX).await;
-    // What was sent before the window was full is no longer unread.
+    // Answers that were sent before the window was full are no longer unread.
     assert!(held < 2 * UNANSWERED_MAX, "{held} were read");
     for _ in 0..ASKED {
         assert_eq!(session.answer().await.1, Ok(v1::ReservationState::Held));
@@ -217,7 +239,7 @@ async fn requests_that_wait_to_be_read_break_nothing_off() {
     let service = Instance::embedded().start();
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 1_000_000).await;
-    // Its answers wait to be read, so it is not read from either. Meanwhile callers come one by one.
+    // Its answers are not read, so it is not read from either. Meanwhile its requests come one by one.
     let mut narrow = h2::client::Builder::new();
     narrow.initial_window_size(1000);
     let (mut calls, _connection) = speak_http2(service.address(), narrow).await;
@@ -283,8 +305,7 @@ async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
     let waits = v1::SessionRequest { id: 1, request: Some(Asked::Confirm(confirm("1"))) };
     send(&mut requests, &waits.encode_to_vec());
     send(&mut requests, &[0xff; 9]);
-    // So many small frames that nobody reads would be the end of the connection, if it could not be told how much of
-    // them it is to take.
+    // So many small unread frames would break the connection off, if its window did not bound them.
     for id in 2..5000 {
         let unread = v1::SessionRequest { id, request: Some(Asked::GetReservation(get("1"))) };
         send(&mut requests, &unread.encode_to_vec());
@@ -305,7 +326,7 @@ async fn nothing_is_read_after_a_request_that_cannot_be_read() {
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 5).await;
     caller.reserve("victim", &[("a", 1)]).await.expect("held");
-    // Read on from within, it would be a request of its own, and the begin of one that never comes to its end.
+    // If the server read on from within it, this would be a request, and the beginning of one that never ends.
     let mut too_long = Vec::new();
     let hidden = v1::SessionRequest { id: 1, request: Some(Asked::Cancel(cancel("victim"))) }.encode_to_vec();
     for len in [hidden.len(), MESSAGE_BYTES_MAX] {
@@ -318,7 +339,7 @@ async fn nothing_is_read_after_a_request_that_cannot_be_read() {
     let mut answers = send_raw(channel(&service).await, [too_long]).await.expect("opens");
     let refused = timeout(BOUND, answers.message()).await.expect("is answered");
     assert_eq!(refused.expect_err("it is too long").code(), Code::InvalidArgument);
-    // What is read is asked for before the refusal is sent, and the store does one thing after the other.
+    // A request that is read reaches the store before the refusal is sent, and the store keeps that order.
     assert_eq!(caller.counts("a").await, (5, 1, 4), "what was hidden in it was done");
 }
 

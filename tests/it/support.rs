@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod deaf;
 pub(crate) mod galera;
 pub(crate) mod holds;
 pub(crate) mod memory_database;

@@ -2,7 +2,7 @@
 //!
 //! When all are taken, the session that has been idle longest is told to go away, and the newcomer takes its place at
 //! once. A session that is not idle is never told. The same holds within the share of one connection. A session that
-//! was told ends within moments; meanwhile it counts among [`GOING_MAX`] others that may be open besides.
+//! was told ends within moments. Until then it is one of [`GOING_MAX`] that may be open besides.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -71,10 +71,11 @@ impl Registry {
         } else {
             None
         };
-        if state.by_id.len() >= self.0.sessions_max + GOING_MAX {
-            return None;
-        }
         if let Some(session) = makes_way {
+            let going = state.by_id.len() - staying().count();
+            if going >= GOING_MAX {
+                return None;
+            }
             session.going_away.cancel();
         }
         let last_ms = AtomicU64::new(self.0.now_ms());

@@ -45,7 +45,7 @@ fn table() -> Vec<(Error, Code, &'static str, &'static str)> {
             Refusal::InsufficientStock(vec![short("a"), short("b")]),
             FailedPrecondition,
             "INSUFFICIENT_STOCK",
-            "not enough stock: a (requested 5, available 3, held 2), b (requested 5, available 3, held 2); ask for less",
+            "not enough stock: a (requested 5, available 3, held 2), b (requested 5, available 3, held 2); ask",
         ),
         (Refusal::UnknownSkus(vec![sku("a"), sku("b")]), NotFound, "UNKNOWN_SKU", "location: a, b;"),
         (
