@@ -1,4 +1,4 @@
-//! What one can tell the bench.
+//! The arguments of the bench.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Arguments {
         self.seconds.unwrap_or(Duration::from_millis(if self.quick { 1200 } else { 8000 }))
     }
 
-    /// Connections are opened, caches filled and scripts loaded in much less.
+    /// Opening connections, filling caches and loading scripts takes much less.
     pub(crate) fn warm_up(&self) -> Duration {
         self.measured() / 3
     }

@@ -1,7 +1,7 @@
 //! What a system has behind it when its load begins: live holds, holds that expire together in the middle of it, or
 //! settlements.
 //!
-//! All of it is in the location that the load is on, and of a sku of its own.
+//! It is in the same location as the load, under a sku of its own.
 
 use std::error::Error;
 use std::fmt;
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 1000;
 /// The longest that a live hold lives.
 const TTL_MAX: Duration = Duration::from_secs(3600);
 
-/// Time enough to make a hold, and some seconds more.
+/// Time enough to make a hold, and some seconds to spare.
 const MAKING_MAX: Duration = Duration::from_micros(25);
 const SPARE: Duration = Duration::from_secs(4);
 
@@ -38,7 +38,7 @@ const EAGER: usize = 100;
 /// How long it may take until nothing is left of the holds that expired.
 const SWEPT_WITHIN: Duration = Duration::from_secs(120);
 
-/// What there is.
+/// What there is when the load begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
     /// Nothing.
@@ -47,12 +47,12 @@ pub(crate) enum Before {
     Live(usize),
     /// So many holds that expire at the same instant, when the measured span begins.
     Expiring(usize),
-    /// So many confirmed reservations in the database, of which Redis knows nothing any more.
+    /// So many confirmed reservations in the database, which Redis has forgotten.
     Settled(usize),
 }
 
 impl Before {
-    /// The units that it needs, and leaves on hand.
+    /// The units that it needs. They stay on hand.
     pub(crate) fn units(self) -> i64 {
         match self {
             Self::Live(holds) | Self::Expiring(holds) => holds as i64,
@@ -60,7 +60,7 @@ impl Before {
         }
     }
 
-    /// Makes it. Answers when what expires does.
+    /// Makes it. Answers when its holds expire, if they do.
     pub(crate) async fn make(self, port: u16, database: &MySqlPool) -> Result<Option<Instant>, Box<dyn Error>> {
         match self {
             Self::Nothing => Ok(None),
@@ -77,7 +77,7 @@ impl Before {
         }
     }
 
-    /// Right after the holds have expired: whoever wants their units gets them.
+    /// Reserves units right after their holds have expired, which must succeed.
     pub(crate) async fn buy_back(self, port: u16) -> Result<(), Box<dyn Error>> {
         if matches!(self, Self::Expiring(_)) {
             reserve(&Client::new(connect(port).await?), EAGER, TTL_MAX).await?;
@@ -85,7 +85,7 @@ impl Before {
         Ok(())
     }
 
-    /// Waits until nothing is left of the holds that expired; every unit is there again.
+    /// Waits until the expired holds are gone, and checks that every unit is free again.
     pub(crate) async fn is_gone(self, port: u16) -> Result<(), Box<dyn Error>> {
         let Self::Expiring(holds) = self else { return Ok(()) };
         let mut reservations = v1::reservation_service_client::ReservationServiceClient::new(connect(port).await?);
@@ -141,8 +141,8 @@ async fn reserve_one(client: &Client, ttl: Duration) -> Result<(), tonic::Status
     client.reserve(request).await.map(drop)
 }
 
-/// Rows as the service writes them, under ids in no order, as those of orders are; written in their order, which is
-/// many times faster. MariaDB numbers them by its sequence engine.
+/// Writes rows as the service does. Their ids are random, as those of orders are, but they are inserted in order, which
+/// is many times faster. MariaDB's sequence engine numbers them.
 async fn settle(database: &MySqlPool, settlements: usize) -> Result<(), Box<dyn Error>> {
     let location = location(0);
     let id = "INSERT(INSERT(INSERT(INSERT(MD5(seq), 9, 0, '-'), 14, 0, '-'), 19, 0, '-'), 24, 0, '-')";

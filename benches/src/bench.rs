@@ -1,5 +1,5 @@
-//! The whole run: rounds, in each of which every cell has its turn, so that what the machine does meanwhile hits all
-//! cells alike; then the report.
+//! The whole run. Every cell has its turn in every round, so that disturbances of the machine hit all cells alike. Then
+//! comes the report.
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
@@ -13,12 +13,13 @@ use tokio::time::sleep_until;
 
 use crate::args::Arguments;
 use crate::ceiling::{mysql, redis};
-use crate::cell::{Cell, Load, Spans};
+use crate::cell::{Cell, Load};
 use crate::figures::Measured;
 use crate::holds;
 use crate::load;
 use crate::machine;
 use crate::meter::resident_peak_mb;
+use crate::pace::Spans;
 use crate::plan::cells;
 use crate::report;
 use crate::results::Results;
@@ -26,7 +27,7 @@ use crate::stock::stock_up;
 use crate::system::{Running, System};
 use crate::world::World;
 
-/// Holds expire by Redis' clock, which counts whole milliseconds, and the bench counts from when it asked.
+/// Holds expire by Redis' clock, which counts whole milliseconds. The bench counts from its request.
 const CLOCKS_DIFFER_MAX: Duration = Duration::from_millis(50);
 
 /// Measures, reports, and fails if a cell did.
@@ -41,7 +42,7 @@ pub(crate) async fn bench(arguments: &Arguments) -> ExitCode {
     };
     match ended {
         Ok(failed) if failed.is_empty() => {
-            // What is left behind would only take space.
+            // The folder would only take space.
             let _ = std::fs::remove_dir_all(&home);
             ExitCode::SUCCESS
         }
@@ -97,7 +98,7 @@ async fn measure(world: &World, cell: &Cell, spans: Spans) -> Result<Measured, B
             measured.figures.insert("server_resident_peak_mb".to_owned(), resident_peak_mb(running.id())?);
             if system != System::EmptyRpc {
                 let sold = load.workload.units(load.shape) + load.before.units() - world.units_left().await?;
-                // A speed at which something is lost, or sold twice, is none.
+                // A speed at which units are lost or sold twice is worthless.
                 if sold != bought as i64 {
                     measured.errors.insert(format!("{bought} units were bought, {sold} are missing in the books"), 1);
                 }

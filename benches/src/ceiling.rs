@@ -1,4 +1,4 @@
-//! The ceilings: how much the stores do when nothing stands between, for the least work that an order can be.
+//! The ceilings: how many orders the stores can do by themselves, with the least work that an order takes.
 
 pub(crate) mod mysql;
 pub(crate) mod redis;
@@ -10,9 +10,9 @@ use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::time::sleep_until;
 
-use crate::cell::Spans;
 use crate::figures::{Figures, Measured, add_latencies, latencies};
 use crate::meter::{Meter, Reading};
+use crate::pace::Spans;
 
 /// What workers did in the measured span.
 struct Repeated {
@@ -58,7 +58,7 @@ where
 }
 
 impl Repeated {
-    /// The figures, where a call does so many orders, or reserves, whose rate has this name.
+    /// The figures. A call does `orders` orders, or reserves, and their rate is called `rate`.
     fn measured(&self, rate: &str, orders: usize) -> Measured {
         let operations = self.calls * orders as u64;
         let mut figures: Figures = self.reading.figures(operations, 0);

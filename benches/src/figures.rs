@@ -1,6 +1,6 @@
-//! What a measurement comes to: figures by name, the unit at the end of each name.
+//! The result of a measurement: figures by name, with the unit at the end of each name.
 //!
-//! Names are what the table, the targets and `results.json` share; a figure that is new needs nothing else there.
+//! The table, the targets and `results.json` refer to figures by name. A new figure needs nothing else there.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub(crate) type Figures = BTreeMap<String, f64>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) figures: Figures,
-    /// What went wrong, and how often. Nothing may.
+    /// What went wrong, and how often. It must be empty.
     pub(crate) errors: BTreeMap<String, u64>,
 }
 
 impl Measured {
-    /// What could not be measured at all.
+    /// A cell that could not be measured.
     pub(crate) fn failed(error: String) -> Self {
         Self { figures: Figures::new(), errors: [(error, 1)].into() }
     }
@@ -41,7 +41,7 @@ pub(crate) fn spreads(rounds: &[Measured]) -> BTreeMap<String, Spread> {
     values.into_iter().map(|(name, values)| (name, spread(values))).collect()
 }
 
-/// Of at least one value.
+/// The spread of at least one value.
 pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
     let (low, high) = ((values.len() - 1) / 2, values.len() / 2);
@@ -53,7 +53,7 @@ pub(crate) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("these bounds are sound")
 }
 
-/// The usual quantiles of what took so long.
+/// Adds the usual quantiles of these latencies.
 pub(crate) fn add_latencies(figures: &mut Figures, name: &str, latencies: &Histogram<u64>) {
     if latencies.is_empty() {
         return;

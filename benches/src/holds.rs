@@ -1,4 +1,4 @@
-//! What live holds cost in Redis: its memory before and after so many of them, all keys counted.
+//! The memory that live holds take in Redis: its use before and after, all keys counted.
 
 use std::error::Error;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use stockhold_client::v1;
 use stockhold_servers::patience::within;
 use tonic::Status;
 
-use crate::cell::Shape;
 use crate::figures::{Figures, Measured};
 use crate::meter::number_behind;
+use crate::shape::Shape;
 use crate::stock::stock_up;
 use crate::way::{Caller, Way};
 use crate::workload::{Workload, location, new_id, sku};
@@ -21,14 +21,14 @@ use crate::workload::{Workload, location, new_id, sku};
 /// Holds under way at a time.
 const CALLERS: usize = 256;
 
-/// Redis gives back what only connections needed within so long.
+/// How long Redis takes to free what its connections needed.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 
 /// Makes so many holds of so many lines at a service on this port.
 pub(crate) async fn measure(port: u16, redis: &Client, lines: usize, holds: usize) -> Result<Measured, Box<dyn Error>> {
     stock_up(port, Workload::Reserve, Shape { locations: 1, skus: lines }).await?;
     let mut callers = Way::Unary.open(port, CALLERS).await?;
-    // What the first calls leave behind is no matter of the holds: the connections' buffers, the scripts.
+    // The first calls leave buffers of connections and scripts behind, which are not part of the holds.
     hold(&mut callers, lines, CALLERS).await?;
     let before_bytes = used_bytes(redis).await?;
     let held = hold(&mut callers, lines, holds).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn measure(port: u16, redis: &Client, lines: usize, holds: usiz
     Ok(Measured { figures, ..Measured::default() })
 }
 
-/// Answers how many there are now: every caller makes equally many.
+/// Answers how many holds were made: every caller makes the same number.
 async fn hold(callers: &mut [Caller], lines: usize, holds: usize) -> Result<usize, Status> {
     let each = holds.div_ceil(callers.len());
     let all = callers.iter_mut().map(async |caller| {
@@ -51,7 +51,7 @@ async fn hold(callers: &mut [Caller], lines: usize, holds: usize) -> Result<usiz
     try_join_all(all).await.map(|all| all.len() * each)
 }
 
-/// The least within a while: the buffer of the append-only file comes and goes.
+/// The least use within a while, because the buffer of the append-only file comes and goes.
 async fn used_bytes(redis: &Client) -> Result<f64, Box<dyn Error>> {
     let mut least_bytes = f64::INFINITY;
     let _ = within(QUIET_MAX, async || {

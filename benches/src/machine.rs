@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine on which the figures were measured.
 
 use std::error::Error;
 use std::fs;
@@ -28,14 +28,14 @@ pub(crate) async fn facts(world: &World) -> Result<Vec<(&'static str, String)>, 
         ("cores", cores.to_string()),
         ("CPU", cpu),
         ("kernel", kernel),
-        // Who measures while others build should know it afterwards.
+        // A load by others explains odd figures afterwards.
         ("load average before", load),
         ("Redis", redis),
         ("MariaDB", mariadb),
     ])
 }
 
-/// What stands behind the first words of a line.
+/// The rest of the line that begins with these words.
 fn line(text: &str, begin: &str) -> String {
     let rest = text.lines().find_map(|line| line.strip_prefix(begin)).unwrap_or("unknown");
     rest.trim_start_matches([':', ' ', '\t']).trim().to_owned()

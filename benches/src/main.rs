@@ -1,11 +1,11 @@
-//! Measures stockhold against its peers and against the ceilings of what it stands on, in one run on one machine, so
-//! that every figure can be compared with every other.
+//! Measures stockhold against its peers and against the ceilings of its stores, in one run on one machine, so that all
+//! figures can be compared.
 //!
 //! `cargo run --release -p stockhold-bench -- --quick --out DIR` takes at most five minutes; without `--quick` it is
-//! the full one. What is measured stands in `plan.rs`, what shall come out in `targets.rs`. Every server is a process
-//! of its own: this program again, with the name of a role as its first argument.
+//! the full one. `plan.rs` has what is measured, `targets.rs` what is expected. Every server is a process of its own:
+//! this program again, with the name of a role as its first argument.
 
-// This program is a test: a panic is how it fails when its own servers do not do what they are told.
+// This program is a test. It fails by a panic when its own servers misbehave.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod args;
@@ -18,10 +18,13 @@ mod holds;
 mod load;
 mod machine;
 mod meter;
+mod notes;
+mod pace;
 mod peer;
 mod plan;
 mod report;
 mod results;
+mod shape;
 mod stock;
 mod system;
 mod targets;
@@ -44,14 +47,14 @@ use crate::peer::mysql::MysqlPeer;
 use crate::peer::seckill::SeckillPeer;
 use crate::system::System;
 
-// As in the service's own binary, for all roles.
+// The allocator of the service's own binary, for all roles.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let role = std::env::args().nth(1).unwrap_or_default();
     match System::ALL.into_iter().find(|system| system.role() == role) {
-        // As its own binary runs it.
+        // As the service's own binary runs it.
         Some(System::Service) => stockhold::run::run(Cli::parse_or_exit()),
         Some(System::MysqlPeer) => peer(async |args| {
             let peer = MysqlPeer::open(&args.database_url).await?;
@@ -73,14 +76,14 @@ fn peer(serve: impl AsyncFnOnce(PeerArgs) -> Result<(), Box<dyn Error>>) -> Exit
     match runtime(1).block_on(serve(PeerArgs::parse_or_exit())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Its log is what is left to be told.
+            // The peer's log has this line.
             let _ = writeln!(std::io::stderr(), "error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// One thread does more on few cores than several that wake each other.
+/// On few cores one thread does more than several that wake each other.
 fn runtime(threads: usize) -> Runtime {
     let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     builder.worker_threads(threads).enable_all().build().expect("a runtime")

@@ -1,5 +1,4 @@
-//! What processes and stores can tell of the work that they have done: CPU time by the kernel's count, calls by the
-//! stores' own.
+//! The work that processes and stores have done: CPU time as the kernel counts it, calls as the stores count them.
 
 use std::error::Error;
 use std::fs;
@@ -17,7 +16,7 @@ const TICK_US: f64 = 10_000.0;
 
 /// The processes and stores of one cell.
 pub(crate) struct Meter {
-    /// By the name that its figures have.
+    /// By the name that their figures have.
     pub(crate) processes: Vec<(&'static str, u32)>,
     pub(crate) redis: Client,
     pub(crate) database: MySqlPool,
@@ -59,7 +58,7 @@ impl Reading {
         }
     }
 
-    /// What one operation cost, and one confirm where every operation ends with one.
+    /// The cost of an operation, and of a confirm where every operation ends with one.
     pub(crate) fn figures(&self, operations: u64, confirms: u64) -> Figures {
         let mut figures = Figures::new();
         if operations > 0 {
@@ -78,10 +77,10 @@ impl Reading {
     }
 }
 
-/// User and system time of a process, with all threads that it has and had.
+/// User and system time of a process, including threads that have ended.
 fn cpu_us(id: u32) -> Result<f64, Box<dyn Error>> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The second field is a name, which may hold anything, in brackets.
+    // The second field is a name in brackets, which may contain anything.
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = fields.get(11..13).ok_or("/proc has changed its form")?;
     Ok(ticks.iter().map(|ticks| ticks.parse::<f64>()).sum::<Result<f64, _>>()? * TICK_US)
@@ -94,7 +93,7 @@ pub(crate) fn resident_peak_mb(id: u32) -> Result<f64, Box<dyn Error>> {
     Ok(kib.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
 }
 
-/// The number behind these words; 0 where they do not stand.
+/// The number behind these words; 0 without them.
 pub(crate) fn number_behind(text: &str, words: &str) -> f64 {
     let rest = text.split(words).nth(1).unwrap_or_default();
     let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());

@@ -1,10 +1,10 @@
-//! What the service is measured against: other ways to keep the same contract, as processes of their own.
+//! The peers: other ways to keep the same contract, each a process of its own.
 //!
-//! They are as good as an ordinary engineer makes them in an afternoon, and are spared what costs the service
-//! something: they expire nothing in the background, check no field and give no details of errors. So what they reach
-//! is more than they would reach in production, never less.
+//! They are as good as an engineer makes them in an afternoon. They leave out work that the service does: they expire
+//! nothing in the background, check no field, and give no details of errors. So their figures are better than they
+//! would be in production, never worse.
 //!
-//! A peer implements what it needs of [`Peer`]; the rest of the contract answers UNIMPLEMENTED here, once for all.
+//! A peer implements what it needs of [`Peer`]. The rest of the contract answers UNIMPLEMENTED here.
 
 pub(crate) mod empty;
 pub(crate) mod mysql;
@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-/// As many as the service allows.
+/// The limit of the service.
 const CONNECTIONS_MAX: usize = 900;
 
-/// The same.
+/// The limit of the service, as well.
 const UNSENT_BYTES_MAX: usize = 64 << 20;
 
 /// Longer than any run.
@@ -38,10 +38,10 @@ const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 /// How long a peer holds when the caller does not say, as the service does.
 pub(crate) const TTL_DEFAULT_MS: i64 = 600_000;
 
-/// What a refusal for want of stock begins with, in every system: the load generator knows it by these words.
+/// The first words of a refusal for want of stock, in every system. The load generator recognises it by them.
 pub(crate) const SHORT: &str = "not enough stock";
 
-/// What a peer is told when it is started.
+/// The arguments of a peer.
 #[derive(Parser)]
 pub(crate) struct PeerArgs {
     /// Where it listens
@@ -56,7 +56,7 @@ pub(crate) struct PeerArgs {
 }
 
 impl PeerArgs {
-    /// What stands on the command line behind the name of the peer.
+    /// Reads the command line after the name of the peer.
     pub(crate) fn parse_or_exit() -> Self {
         Self::parse_from(std::env::args().skip(1))
     }
@@ -98,7 +98,7 @@ pub(crate) fn reservation(
     Some(v1::Reservation { location, reservation_id, lines, state: state.into(), ..Default::default() })
 }
 
-/// How long a request wants to hold.
+/// How long a request holds.
 pub(crate) fn ttl_ms(request: &v1::ReserveRequest) -> i64 {
     request.ttl.as_ref().map_or(TTL_DEFAULT_MS, |ttl| ttl.seconds * 1000 + i64::from(ttl.nanos) / 1_000_000)
 }

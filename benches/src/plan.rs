@@ -2,30 +2,32 @@
 
 use crate::before::Before;
 use crate::ceiling::redis::Script;
-use crate::cell::{Cell, Load, Pace, Shape};
+use crate::cell::{Cell, Load};
+use crate::pace::Pace;
+use crate::shape::Shape;
 use crate::system::System;
 use crate::way::Way;
 use crate::workload::Workload;
 
-/// One sku that everybody wants.
+/// One hot sku.
 pub(crate) const HOT: Shape = Shape { locations: 1, skus: 1 };
 
 /// A catalogue in one location.
 pub(crate) const CATALOGUE: Shape = Shape { locations: 1, skus: 1000 };
 
-/// In flight where systems are compared.
+/// Callers in flight where systems are compared.
 pub(crate) const CROWD: usize = 256;
 
-/// In flight where callers share a stream.
+/// Callers in flight where they share a stream.
 pub(crate) const SWARM: usize = 1024;
 
-/// The most that are in flight.
+/// The most callers in flight.
 pub(crate) const THRONG: usize = 4096;
 
-/// Orders in one call or transaction of the ceilings, as many as the service puts into a batch.
+/// Orders in one call or transaction of the ceilings: the service's batch.
 pub(crate) const BATCH: usize = 128;
 
-/// Redis works on one while others are on their way.
+/// Calls in flight: Redis works on one while the others travel.
 pub(crate) const CALLS: usize = 4;
 
 /// Group commits at a time, as the service does with its default pool.
@@ -34,10 +36,10 @@ pub(crate) const COMMITTERS: usize = 2;
 /// Orders a second that every system can take.
 const OPEN_SLOW_PER_S: u32 = 100;
 
-/// Orders a second that only a system which batches can take.
+/// Orders a second that only a batching system can take.
 const OPEN_FAST_PER_S: u32 = 1500;
 
-/// Live holds that are few, and that are many.
+/// Few live holds, and many.
 pub(crate) const FEW_HOLDS: usize = 1000;
 pub(crate) const MANY_HOLDS: usize = 1_000_000;
 
@@ -98,7 +100,7 @@ pub(crate) fn cells(is_quick: bool) -> Vec<Cell> {
     cells
 }
 
-/// What operations cost when there is much of something, which takes long to make.
+/// The cost of operations over much data, which takes long to make.
 fn growth() -> Vec<Cell> {
     let many_skus = Shape { locations: 1, skus: 1_000_000 };
     let mut cells = Vec::new();
@@ -112,7 +114,7 @@ fn growth() -> Vec<Cell> {
     cells
 }
 
-/// A crowd at the service, which has something behind it.
+/// Many callers of a service that has data already.
 pub(crate) fn after(workload: Workload, before: Before) -> Cell {
     let pace = Pace::Closed { callers: CROWD };
     Cell::Load { system: System::Service, load: Load { workload, shape: HOT, way: Way::Unary, pace, before } }
@@ -126,7 +128,7 @@ pub(crate) fn closed(system: System, workload: Workload, shape: Shape, callers: 
     }
 }
 
-/// The same of the service over another way than a call each.
+/// Callers of the service whose operations share calls.
 pub(crate) fn together(workload: Workload, way: Way, callers: usize) -> Cell {
     Cell::Load {
         system: System::Service,

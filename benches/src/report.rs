@@ -1,5 +1,5 @@
-//! What is told: a line a cell while it goes on; in the end a table, on standard output too, plots, and everything as
-//! JSON.
+//! The report: a line for each cell while the run goes on; at its end a table, also on standard output, plots, and
+//! everything as JSON.
 
 mod json;
 mod plots;
@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::figures::Measured;
 use crate::results::Results;
 
-/// The figures that tell at a glance how a cell went.
+/// The figures that show at a glance how a cell went.
 const GLANCE: [&str; 6] = [
     "operations_per_s",
     "reserve_p50_us",

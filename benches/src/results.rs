@@ -8,12 +8,12 @@ use crate::figures::{Measured, Spread, spread, spreads};
 
 /// All rounds of all cells, and where they were measured.
 pub(crate) struct Results {
-    /// About the machine and the run, in the order in which they are told.
+    /// Facts about the machine and the run, in the order of the report.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) cells: Vec<CellResults>,
 }
 
-/// What was measured one after the other, on a machine that had less time to change than over the whole run.
+/// The cells of one round. The machine had less time to change between them than over the whole run.
 pub(crate) struct Round<'a> {
     results: &'a Results,
     index: usize,
@@ -44,7 +44,7 @@ impl Results {
         self.over_rounds(|round| round.figure(cell, figure)).map(|spread| spread.median)
     }
 
-    /// What comes of each round, over the rounds that have all that it takes, if there are any.
+    /// The spread of a value over the rounds that have all its figures, if there are any.
     pub(crate) fn over_rounds(&self, value: impl Fn(&Round) -> Option<f64>) -> Option<Spread> {
         let rounds = self.cells.iter().map(|cell| cell.rounds.len()).max()?;
         let values: Vec<_> = (0..rounds).filter_map(|index| value(&Round { results: self, index })).collect();

@@ -9,11 +9,11 @@ use stockhold_client::v1::stock_service_client::StockServiceClient;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::cell::Shape;
+use crate::shape::Shape;
 use crate::way::connect;
 use crate::workload::{Workload, location, new_id};
 
-/// As many as one request may set.
+/// The most items of a request.
 const ITEMS_MAX: usize = 100;
 
 /// The first call waits until the system has made its tables.
@@ -22,7 +22,7 @@ const STOCK_MAX: Duration = Duration::from_secs(60);
 /// Requests of one location at a time.
 const AT_ONCE: usize = 4;
 
-/// Brings in what this workload needs in every location.
+/// Sets the stock that this workload needs in every location.
 pub(crate) async fn stock_up(port: u16, workload: Workload, shape: Shape) -> Result<(), Box<dyn std::error::Error>> {
     let client = StockServiceClient::new(connect(port).await?);
     let locations = (0..shape.locations).map(async |number| {

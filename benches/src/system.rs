@@ -1,4 +1,4 @@
-//! The systems that are measured, each a process of its own, which is this program again in another role.
+//! The systems that are measured. Each is a process of its own: this program again, in another role.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 
 use crate::world::World;
 
-/// Making its tables takes most of it.
+/// Creating the tables takes most of it.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// What the service is told apart from where its stores are: it shall take as many callers as there are.
+/// Flags of the service besides the addresses of its stores: it must accept all callers.
 const SERVICE_FLAGS: [(&str, &str); 2] = [("--concurrency-max", "8192"), ("--queue-max", "8192")];
 
 /// A system.
@@ -29,7 +29,7 @@ pub(crate) enum System {
 impl System {
     pub(crate) const ALL: [Self; 4] = [Self::Service, Self::MysqlPeer, Self::SeckillPeer, Self::EmptyRpc];
 
-    /// As cells and plots call it.
+    /// Its name in cells and plots.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Service => "stockhold",
@@ -48,14 +48,14 @@ impl System {
     }
 }
 
-/// One that runs; it is killed when it goes out of scope.
+/// A running system. It is killed when this is dropped.
 pub(crate) struct Running {
     pub(crate) port: u16,
     process: Process,
 }
 
 impl Running {
-    /// Starts one over the stores as they are.
+    /// Starts a system over the stores as they are.
     pub(crate) async fn start(system: System, world: &World) -> Self {
         let program = std::env::current_exe().expect("this program is a file");
         let port = free_port();
@@ -71,7 +71,7 @@ impl Running {
         let log = world.home.join(format!("{}.log", system.role()));
         let environment = [("RUST_LOG", "warn".to_owned())];
         let mut process = Process::start(system.role(), &program, &arguments, &environment, &log);
-        // From then on a call waits until it is served.
+        // Once the port is open, calls wait until they are served.
         process.until_up(START_MAX, async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
         Self { port, process }
     }

@@ -1,5 +1,5 @@
-//! What shall come out: a table of targets, each a formula over figures of the same round, so that the machine cancels
-//! out where it can. What counts is the median over the rounds.
+//! What is expected: a table of targets. Each is a formula over figures of the same round, so that the machine cancels
+//! out where it can. The median over the rounds counts.
 
 use crate::before::Before;
 use crate::ceiling::redis::Script;
@@ -23,7 +23,7 @@ pub(crate) struct Target {
     value: fn(&Round) -> Option<f64>,
 }
 
-/// Where a value shall lie.
+/// The bound of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Bound {
     AtLeast(f64),
@@ -94,13 +94,15 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "1,024 callers of the client against unary",
-        formula: "orders/s on one hot sku through the batching client, 1,024 callers, / those of one call each, 256 callers",
+        formula: "orders/s on one hot sku through the batching client, 1,024 callers, \
+                  / those of one call each, 256 callers",
         bound: AtLeast(2.8),
         value: |round| ratio(shared_per_s(round, SWARM), orders_per_s(round, System::Service)),
     },
     Target {
         name: "the client against the ceiling of the stores",
-        formula: "orders/s on one hot sku through the batching client, 1,024 callers, / those of the slower store alone",
+        formula: "orders/s on one hot sku through the batching client, 1,024 callers, \
+                  / those of the slower store alone",
         bound: AtLeast(0.6),
         value: |round| {
             let order = Cell::RedisScript { script: Script::Order, orders: BATCH, calls: CALLS };
@@ -120,7 +122,8 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "a lone Confirm",
-        formula: "confirm p50 / (empty RPC p50 + two Redis round trips p50 + one commit of three statements p50), one caller",
+        formula: "confirm p50 / (empty RPC p50 + two Redis round trips p50 + one commit of three statements p50), \
+                  one caller",
         bound: AtMost(1.3),
         value: |round| {
             let commit = round.figure(&Cell::GroupCommit { orders: 1, workers: 1 }, "call_p50_us");
@@ -176,7 +179,7 @@ pub(crate) const TARGETS: &[Target] = &[
 ];
 
 impl Target {
-    /// The value over all rounds, unless something that it needs was not measured.
+    /// The value over all rounds, unless one of its figures was not measured.
     pub(crate) fn value(&self, results: &Results) -> Option<Spread> {
         results.over_rounds(self.value)
     }
@@ -212,7 +215,7 @@ fn empty(round: &Round, callers: usize, figure: &str) -> Option<f64> {
     round.figure(&closed(System::EmptyRpc, Workload::Reserve, HOT, callers), figure)
 }
 
-/// How many times as fast something is with few live holds as with many.
+/// How many times faster something is with few live holds than with many.
 fn growth(round: &Round, workload: Workload) -> Option<f64> {
     let [few, many] =
         [FEW_HOLDS, MANY_HOLDS].map(|holds| round.figure(&after(workload, Before::Live(holds)), "operations_per_s"));

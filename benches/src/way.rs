@@ -1,4 +1,4 @@
-//! How requests travel. Another way gets a variant here and in [`Caller`], and nothing else changes.
+//! How requests travel. Another way needs a variant here and in [`Caller`], and nothing else.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use stockhold_client::v1::reservation_service_client::ReservationServiceClient;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// Fewer than a server allows on one connection, so that no call waits for another; and as many as may be unanswered in
-/// one session.
+/// Fewer streams than a server allows on one connection, so that no call waits for another. One session may have as
+/// many unanswered requests.
 const STREAMS_EACH: usize = 1000;
 
 /// A way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// One call an operation.
+    /// Each operation is a call of its own.
     Unary,
     /// Callers share the session of the batching client.
     Session,
-    /// Each caller has so many operations at a time, in one call for each step.
+    /// Each caller has so many operations at a time, whose steps share calls.
     Many(usize),
 }
 
-/// One end of a way, which a caller uses for one operation, or one group of them, after the other.
+/// A caller's end of a way. They use it for one operation, or one group of operations, at a time.
 #[derive(Clone)]
 pub(crate) enum Caller {
     Unary(ReservationServiceClient<Channel>),
@@ -33,7 +33,7 @@ pub(crate) enum Caller {
 }
 
 impl Way {
-    /// Connects to a server on this port as often as so many callers need, and gives each its end.
+    /// Opens the connections to this port that so many callers need, and gives each caller an end.
     pub(crate) async fn open(self, port: u16, callers: usize) -> Result<Vec<Caller>, tonic::transport::Error> {
         let mut ends = Vec::new();
         for _ in 0..callers.div_ceil(STREAMS_EACH) {
@@ -63,7 +63,8 @@ pub(crate) async fn connect(port: u16) -> Result<Channel, tonic::transport::Erro
 /// An answer to each request of a group, in their order.
 type Answers = Vec<Result<(), Status>>;
 
-/// The same call by every way. One by one where a way knows no other: there is one in a group then.
+/// The same call by every way. Where a way has no call for many, requests are sent one by one; a group has only one
+/// then.
 macro_rules! call {
     ($name:ident, $request:ty $(, $many:ident, $many_request:ident)?) => {
         pub(crate) async fn $name(&mut self, requests: Vec<$request>) -> Answers {
@@ -98,7 +99,7 @@ impl Caller {
     call!(extend, v1::ExtendRequest);
 }
 
-/// What became of each request of a call that carried so many.
+/// The outcome of each of the `count` requests of a call.
 fn outcomes(count: usize, answer: Result<Vec<v1::Outcome>, Status>) -> Answers {
     let outcomes = match answer {
         Ok(outcomes) => outcomes,

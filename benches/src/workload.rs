@@ -5,20 +5,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stockhold_client::v1;
 
-use crate::cell::{Load, Shape};
-use crate::load::{Notes, Step};
+use crate::notes::{Notes, Step};
+use crate::shape::Shape;
 use crate::way::Caller;
 
-/// More than anybody can sell here.
+/// More than a run can sell.
 const PLENTY: i64 = 1_000_000_000;
 
 /// A sku of which nothing is left.
 const GONE: &str = "gone";
 
-/// One operation of a mixed sale in so many succeeds.
+/// Of so many operations of a mixed sale one succeeds.
 const MIXED_ONE_IN: u32 = 100;
 
-/// How much later a cart is wanted to end.
+/// By how much a cart is extended.
 const EXTENSION: Duration = Duration::from_secs(1200);
 
 /// What a caller does, again and again.
@@ -28,16 +28,16 @@ pub(crate) enum Workload {
     Reserve,
     /// Reserves and confirms.
     Order,
-    /// Is refused: nothing is left.
+    /// Reserves, and is refused because nothing is left.
     SoldOut,
-    /// Mostly is refused, and now and then reserves and confirms.
+    /// Is mostly refused, and sometimes reserves and confirms.
     MixedSale,
     /// Reserves, extends and cancels.
     Cart,
 }
 
 impl Workload {
-    /// Whether a refusal for want of stock is what is meant to happen.
+    /// Whether refusals for want of stock are expected.
     pub(crate) fn may_be_refused(self) -> bool {
         matches!(self, Self::SoldOut | Self::MixedSale)
     }
@@ -55,9 +55,9 @@ impl Workload {
         on_hand * shape.locations as i64
     }
 
-    /// As many operations as travel together. Their latency counts from `meant`.
-    pub(crate) async fn once(self, caller: &mut Caller, load: Load, meant: Instant, notes: &Notes) {
-        let reserves: Vec<_> = (0..load.way.group()).map(|_| self.reserve(load.shape)).collect();
+    /// A group of operations that travel together. Their latency counts from `meant`.
+    pub(crate) async fn once(self, caller: &mut Caller, shape: Shape, group: usize, meant: Instant, notes: &Notes) {
+        let reserves: Vec<_> = (0..group).map(|_| self.reserve(shape)).collect();
         let mut carts: Vec<_> = reserves.iter().map(Cart::of).collect();
         notes.note(Step::Reserve, meant, meant, &mut carts, caller.reserve(reserves).await);
         match self {
@@ -93,7 +93,7 @@ impl Workload {
 }
 
 /// An operation that has not failed so far.
-pub(crate) struct Cart {
+struct Cart {
     location: String,
     id: String,
 }
@@ -141,7 +141,7 @@ pub(crate) fn sku(number: usize) -> String {
     format!("sku-{number}")
 }
 
-/// As order ids look: a UUID, 36 bytes.
+/// An id like that of an order: a UUID, 36 bytes.
 pub(crate) fn new_id() -> String {
     uuid::Uuid::from_u128(fastrand::u128(..)).to_string()
 }

@@ -1,6 +1,6 @@
-//! The stores that all systems share, one after the other: a Redis and a MariaDB of our own.
+//! The stores: a private Redis and a private MariaDB, which the systems use one after the other.
 //!
-//! Each cell finds them empty, so that no cell pays for what another has left.
+//! Each cell finds them empty, so that no cell pays for data of another.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use stockhold_servers::redis::{Fsync, Redis};
 
 use crate::meter::Meter;
 
-/// All tables of a cell fit.
+/// Large enough for all tables of a cell.
 const BUFFER_POOL_MIB: u32 = 512;
 
 /// The database of the system that is measured.
@@ -42,7 +42,7 @@ impl World {
     pub(crate) async fn start(home: &Path) -> Result<Self, Box<dyn Error>> {
         let redis = Redis::start(home, "redis", Fsync::EverySecond).await?;
         let mariadb = Mariadb::start(home, BUFFER_POOL_MIB).await?;
-        // One that began in the middle of a cell would be that cell's misfortune.
+        // A rewrite in the middle of a cell would distort it.
         redis.command(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]).await;
         // As the README advises.
         redis.command(&["CONFIG", "SET", "zset-max-listpack-entries", "0"]).await;
@@ -76,7 +76,7 @@ impl World {
         Ok(())
     }
 
-    /// The units that a system has on hand by its own books: all of them have such a table.
+    /// The units that a system has on hand by its own books. All systems have such a table.
     pub(crate) async fn units_left(&self) -> Result<i64, Box<dyn Error>> {
         let sum = format!("SELECT CAST(SUM(on_hand) AS SIGNED) FROM {SCHEMA}.stock");
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(&self.database).await?)
@@ -91,7 +91,7 @@ impl World {
     }
 }
 
-/// A connection that sends what it has at once.
+/// A connection that sends without delay.
 pub(crate) async fn connect(url: &str) -> Result<Client, Box<dyn Error>> {
     let connection = ConnectionConfig {
         tcp: TcpConfig { nodelay: Some(true), ..TcpConfig::default() },

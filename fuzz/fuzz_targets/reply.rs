@@ -1,5 +1,5 @@
-//! Whatever Redis answers, reading it does not panic. An input is the name of a command, then one field of its reply in
-//! each line.
+//! Reading an answer of Redis does not panic, whatever the answer is. The first line of an input names a command; each
+//! further line is a field of its reply.
 
 #![no_main]
 
@@ -20,8 +20,8 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// One command of each kind of which a reply is read: some are about one reservation, one counts its fields, most take
-/// what comes.
+/// One command for each way to read a reply: the reply about one reservation, the reply with a fixed number of fields,
+/// and all others.
 fn command(name: &str) -> Command {
     match name {
         "get" => Command::Get { id: ReservationId::parse("id").expect("an id") },
@@ -30,7 +30,7 @@ fn command(name: &str) -> Command {
     }
 }
 
-/// A string, or with a sign before it something else that Redis can answer.
+/// A string; or, behind a sign, another type that Redis can answer.
 fn field(text: &str) -> Value {
     match text.split_at_checked(1) {
         Some(("#", number)) => number.parse().map_or(Value::Null, Value::Integer),

@@ -1,4 +1,5 @@
-//! Whatever a caller sends, checking its fields does not panic, and what is let through is within its bounds.
+//! Checking the fields of a request does not panic, whatever a caller sends, and accepted fields are within their
+//! bounds.
 
 #![no_main]
 

@@ -9,13 +9,13 @@ use sea_orm::sqlx::{self, Executor};
 use sea_orm::{ConnectOptions, Database};
 
 use super::repeat;
-use crate::cell::Spans;
 use crate::figures::Measured;
 use crate::meter::Meter;
+use crate::pace::Spans;
 use crate::peer::mysql::connect;
 use crate::workload::{location, new_id, sku};
 
-/// As long as the service's.
+/// It has the length of the service's fingerprints.
 const FINGERPRINT: &str = "HI6r1REgg_Lm1UMlSGJQfA";
 
 /// How long the bench waits for a connection.
@@ -46,7 +46,7 @@ pub(crate) async fn commits(
     Ok(repeat(workers, spans, meter).await?.measured("confirmed_per_s", orders))
 }
 
-/// One transaction of so many orders, a unit each of the hot sku. The row that all want is locked last.
+/// A transaction of so many orders, each of a unit of the hot sku. The hot row is locked last.
 fn transaction(orders: usize) -> String {
     let (location, sku) = (location(0), sku(0));
     let (mut settlements, mut deductions) = (String::new(), String::new());
@@ -61,6 +61,7 @@ fn transaction(orders: usize) -> String {
     }
     format!(
         "BEGIN;INSERT INTO settlements VALUES {settlements};INSERT INTO deductions VALUES {deductions};\
-         UPDATE stock SET on_hand = on_hand - {orders}, version = version + 1 WHERE location = '{location}' AND sku = '{sku}';COMMIT"
+         UPDATE stock SET on_hand = on_hand - {orders}, version = version + 1 \
+         WHERE location = '{location}' AND sku = '{sku}';COMMIT"
     )
 }

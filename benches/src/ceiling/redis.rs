@@ -1,5 +1,5 @@
-//! Redis alone: scripts that do no more than an order needs, for many orders a call; and the round trip of a caller who
-//! is alone.
+//! Redis alone: scripts that do no more than an order needs, for many orders a call; and the round trip of a lone
+//! caller.
 
 use std::error::Error;
 use std::fmt;
@@ -8,9 +8,9 @@ use fred::clients::Client;
 use fred::interfaces::{ClientLike, HashesInterface, LuaInterface};
 
 use super::repeat;
-use crate::cell::Spans;
 use crate::figures::Measured;
 use crate::meter::Meter;
+use crate::pace::Spans;
 use crate::workload::{new_id, sku};
 use crate::world::connect;
 
@@ -22,10 +22,10 @@ const KEYS: [&str; 4] = [
     "stockhold:{location-0}:unsettled",
 ];
 
-/// More units than anybody can take here.
+/// More units than a run can take.
 const PLENTY: &str = "1000000000";
 
-/// Calls under way are spread over so many.
+/// Locations over which the calls in flight are spread.
 const CONNECTIONS: usize = 2;
 
 /// What a call does for each of its orders.
@@ -33,7 +33,7 @@ const CONNECTIONS: usize = 2;
 pub(crate) enum Script {
     /// Holds units.
     Reserve,
-    /// Holds units, takes note that they are being sold, and that they are sold: all that an order needs of Redis.
+    /// Holds units, marks them as confirming, and settles them: everything that an order needs of Redis.
     Order,
 }
 

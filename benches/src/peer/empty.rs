@@ -1,5 +1,4 @@
-//! A Reserve that does nothing and answers nothing, on the same server: the ceiling of whatever is asked one call at a
-//! time.
+//! A Reserve that does nothing, on the same server: the ceiling of requests that travel one to a call.
 
 use stockhold::grpc::v1;
 use tonic::Status;

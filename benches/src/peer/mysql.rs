@@ -1,7 +1,7 @@
 //! The naive peer: everything is in MySQL, and every call is one transaction.
 //!
-//! Stock is taken by `UPDATE ... WHERE on_hand - held >= ?`, the last statement before COMMIT, so that the row of a hot
-//! sku is locked for as short as this design allows.
+//! The last statement before COMMIT takes the stock, `UPDATE ... WHERE on_hand - held >= ?`. So the row of a hot sku is
+//! locked as briefly as this design allows.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ use tonic::Status;
 
 use super::{Peer, broken, now_ms, reservation, short, ttl_ms};
 
-/// A usual size. On one hot row more would only wait in the database instead of here.
+/// A usual size. With one hot row, more connections would only wait in the database.
 const CONNECTIONS_MAX: u32 = 32;
 
 const TABLES: [&str; 3] = [
@@ -20,7 +20,8 @@ const TABLES: [&str; 3] = [
         location varchar(128) NOT NULL, sku varchar(128) NOT NULL, on_hand bigint NOT NULL, held bigint NOT NULL,
         PRIMARY KEY (location, sku)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
     "CREATE TABLE reservations (
-        location varchar(128) NOT NULL, id varchar(128) NOT NULL, state varchar(16) NOT NULL, expire_at_ms bigint NOT NULL,
+        location varchar(128) NOT NULL, id varchar(128) NOT NULL, state varchar(16) NOT NULL,
+        expire_at_ms bigint NOT NULL,
         PRIMARY KEY (location, id)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
     "CREATE TABLE reservation_lines (
         location varchar(128) NOT NULL, id varchar(128) NOT NULL, sku varchar(128) NOT NULL, quantity bigint NOT NULL,
@@ -79,7 +80,7 @@ impl Peer for MysqlPeer {
     async fn reserve(&self, request: v1::ReserveRequest) -> Result<v1::ReserveResponse, Status> {
         let expire_at_ms = now_ms() + ttl_ms(&request);
         let v1::ReserveRequest { location, reservation_id: id, mut lines, .. } = request;
-        // Whoever locks rows in the same order never waits in a circle.
+        // Locking rows in one order avoids deadlocks.
         lines.sort_by(|one, other| one.sku.cmp(&other.sku));
         let mut transaction = self.pool.begin().await.map_err(broken)?;
         let inserted = sqlx::query("INSERT INTO reservations VALUES (?, ?, 'HELD', ?)")

@@ -1,8 +1,7 @@
 //! The usual flash-sale peer: Reserve is one script in Redis, one call each; Confirm is one MySQL transaction an order,
 //! then the reservation is dropped in Redis.
 //!
-//! Redis has a counter of available units of its own, as such designs do: this one drifts where the service does not,
-//! for no crash is healed.
+//! As in such designs, Redis has a counter of available units. It drifts after a crash, because nothing heals it.
 
 use std::error::Error;
 
@@ -17,11 +16,11 @@ use tonic::Status;
 use super::mysql::connect;
 use super::{Peer, broken, reservation, short, ttl_ms};
 
-/// As many as the service has by default.
+/// The service's default.
 const REDIS_CONNECTIONS: usize = 2;
 
-/// KEYS: the reservation, then the counter of each line. ARGV: lines as they are kept, ttl in ms, then the units of
-/// each line. Answers 0, or which line is short.
+/// KEYS: the reservation, then the counter of each line. ARGV: the lines as text, the ttl in ms, then the units of each
+/// line. Answers 0, or the number of the line that is short.
 const RESERVE: &str = "
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 for i = 2, #KEYS do
@@ -31,7 +30,7 @@ for i = 2, #KEYS do redis.call('DECRBY', KEYS[i], ARGV[i + 1]) end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 0";
 
-/// Gives the units back, once. KEYS and ARGV as above, without what is kept and its time.
+/// Gives the units back, once. KEYS and ARGV as above, without the lines as text and the ttl.
 const CANCEL: &str = "
 if redis.call('DEL', KEYS[1]) == 0 then return 0 end
 for i = 2, #KEYS do redis.call('INCRBY', KEYS[i], ARGV[i - 1]) end

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cell::{Cell, Pace};
+use crate::cell::Cell;
 use crate::figures::Spread;
+use crate::pace::Pace;
 use crate::results::{CellResults, Results};
 use crate::targets::{Bound, TARGETS};
 

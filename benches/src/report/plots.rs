@@ -1,4 +1,4 @@
-//! The results as pictures: orders by callers, and how long a confirm takes.
+//! The plots: orders by callers, and the latency of a confirm.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::before::Before;
-use crate::cell::{Cell, Load, Pace};
+use crate::cell::{Cell, Load};
+use crate::pace::Pace;
 use crate::plan::HOT;
 use crate::results::Results;
 use crate::system::System;
@@ -74,7 +75,7 @@ const LINES: [(&str, System, Way); 5] = [
     ("empty-rpc", System::EmptyRpc, Way::Unary),
 ];
 
-/// Draws those plots for which there is anything to see.
+/// Draws the plots that have data.
 pub(super) fn draw(results: &Results, out: &Path) -> Result<(), Box<dyn Error>> {
     for plot in &PLOTS {
         plot.draw(results, out)?;

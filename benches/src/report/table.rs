@@ -1,4 +1,4 @@
-//! The results as Markdown: cells, targets, and what they were measured on.
+//! The results as Markdown: cells, targets, and the machine.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use crate::targets::{Bound, TARGETS};
 /// A column: its head, its figures, and how many of the figures' unit make one of the column's.
 type Column = (&'static str, &'static [&'static str], f64);
 
-/// Without the first two, which are the cell and its rate with its spread.
+/// The columns after the first two, which are the cell and its rate with its spread.
 const COLUMNS: [Column; 9] = [
     ("accepted/s", &["accepted_per_s"], 1.0),
     ("refused/s", &["refused_per_s"], 1.0),
@@ -27,7 +27,7 @@ const COLUMNS: [Column; 9] = [
     ("peak MB", &["server_resident_peak_mb"], 1.0),
 ];
 
-/// Figures of a few cells only, in the last column, by the name that they have there.
+/// Figures that only a few cells have, in the last column, with their names there.
 const OTHERS: [(&str, &str); 4] = [
     ("redis_bytes_per_hold", "bytes a hold"),
     ("call_p50_us", "us a call p50"),
@@ -93,7 +93,7 @@ fn with_spread(spread: &Spread) -> String {
     format!("{} ({}–{})", number(spread.median), number(spread.min), number(spread.max))
 }
 
-/// To three digits or so: more would not be true.
+/// To about three digits; more would not be accurate.
 fn number(value: f64) -> String {
     match value.abs() {
         100.0.. => format!("{value:.0}"),
