@@ -160,6 +160,9 @@ pub struct ServeArgs {
     /// How often the two stores are compared in full
     #[arg(long, env = "STOCKHOLD_RECONCILE_EVERY", value_name = "TIME", default_value = "1h", value_parser = duration)]
     reconcile_every: Duration,
+    /// How often the database's books are compared with each other, the first time at a random time within it
+    #[arg(long, env = "STOCKHOLD_BOOKS_EVERY", value_name = "TIME", default_value = "24h", value_parser = duration)]
+    books_every: Duration,
     /// How the log looks; RUST_LOG sets the levels
     #[arg(long, env = "STOCKHOLD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -270,6 +273,7 @@ impl ServeArgs {
                 recover_grace: self.recover_grace,
                 sync_every: self.sync_every,
                 reconcile_every: self.reconcile_every,
+                books_every: self.books_every,
             },
             calls: CallsConfig {
                 concurrency_max: self.concurrency_max,

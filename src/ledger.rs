@@ -54,7 +54,8 @@ pub use sql::Claim;
 /// kilobyte.
 const BOOKS_MAX: u64 = 20_000;
 
-/// How long one page of the books may take: some five hundred million deductions. Only Reconcile waits for it.
+/// How long one page of the books may take, and waiting until another instance has read its page: enough for some five
+/// hundred million deductions. Only Reconcile waits for it.
 const BOOKS_WITHIN: Duration = Duration::from_secs(600);
 
 /// How to reach the database, and how much to ask of it.

@@ -41,15 +41,18 @@ pub struct TasksConfig {
     pub recover_grace: Duration,
     /// Pushing rows that changed: how long a register may be behind.
     pub sync_every: Duration,
-    /// Comparing everything.
+    /// Comparing the two stores.
     pub reconcile_every: Duration,
+    /// Comparing the database's books with each other.
+    pub books_every: Duration,
 }
 
 /// The running tasks.
 pub struct Tasks(JoinSet<()>);
 
 impl Tasks {
-    /// Starts all tasks. Each runs for the first time after its own period.
+    /// Starts all tasks. Each runs for the first time after its own period. Only the books, whose period may be longer
+    /// than an instance lives, are first compared at a random time within it, so that instances take turns.
     pub fn start(service: &Arc<Service>, config: &TasksConfig) -> Self {
         let mut tasks = Self(JoinSet::new());
         tasks.every("sweep", config.sweep_every, LOCATIONS_AT_ONCE, service, |service, location| async move {
@@ -74,7 +77,7 @@ impl Tasks {
             service.sync(&location).await.map(drop)
         });
         tasks.every("reconcile", config.reconcile_every, RECONCILED_AT_ONCE, service, |service, location| async move {
-            let report = service.reconcile(&location, false).await?;
+            let report = service.reconcile_stores(&location).await?;
             // What was found is told in any case.
             let omitted = DONE.take();
             if omitted.is_some() || report.finding_count > 0 {
@@ -90,6 +93,16 @@ impl Tasks {
             }
             Ok(())
         });
+        let first = config.books_every.mul_f64(fastrand::f64());
+        tasks.every_from(first, "books", config.books_every, 1, service, |service, location| async move {
+            let report = service.reconcile_books(&location).await?;
+            let omitted = DONE.take();
+            if omitted.is_some() || report.finding_count > 0 {
+                let findings = report.finding_count;
+                tracing::info!(location = location.as_str(), findings, omitted, "compared the books");
+            }
+            Ok(())
+        });
         tasks
     }
 
@@ -100,9 +113,25 @@ impl Tasks {
         F: Fn(Arc<Service>, Location) -> R + Send + 'static,
         R: Future<Output = Result<(), Error>> + Send + 'static,
     {
+        self.every_from(period, name, period, at_once, service, work);
+    }
+
+    /// As `every`, for the first time after `first`.
+    fn every_from<F, R>(
+        &mut self,
+        first: Duration,
+        name: &'static str,
+        period: Duration,
+        at_once: usize,
+        service: &Arc<Service>,
+        work: F,
+    ) where
+        F: Fn(Arc<Service>, Location) -> R + Send + 'static,
+        R: Future<Output = Result<(), Error>> + Send + 'static,
+    {
         let service = Arc::clone(service);
         self.0.spawn(async move {
-            let mut timer = interval_at(Instant::now() + period, period);
+            let mut timer = interval_at(Instant::now() + first, period);
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let permits = Arc::new(Semaphore::new(at_once));
             let (mut runs, mut running, mut failures) = (JoinSet::new(), HashSet::new(), Failures::default());

@@ -25,9 +25,9 @@ pub struct Line {
     pub quantity: u32,
 }
 
-/// Lines in canonical form: sorted by the bytes of their sku, each sku once, at most [`LINES_MAX`]. Empty only where
-/// nothing is known, as for an id that was cancelled before it was reserved. Most have one line, and a reservation is
-/// copied at each step of its way: so one takes no allocation.
+/// Lines in canonical form: sorted by the bytes of their sku, each sku once, at most [`LINES_MAX`]. Empty only if the
+/// lines are unknown, as for an id that was cancelled before it was reserved. Most reservations have one line and are
+/// copied at each step, so one line takes no allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines(SmallVec<[Line; 1]>);
 
@@ -43,8 +43,8 @@ pub enum LinesError {
 }
 
 impl Lines {
-    /// Merges lines that name one sku twice, and sorts them. What is checked is what was merged; the first line that
-    /// breaks a bound is the one refused.
+    /// Sorts lines and adds up those of the same sku. The bounds apply to the sums. The error names the first line that
+    /// breaks one.
     pub fn merge(lines: impl IntoIterator<Item = (Sku, u32)>) -> Result<Self, LinesError> {
         let mut merged = SmallVec::<[Line; 1]>::new();
         for (index, (sku, quantity)) in lines.into_iter().enumerate() {
@@ -75,7 +75,7 @@ impl Lines {
         self.0.len()
     }
 
-    /// True where nothing is known of the lines.
+    /// True if the lines are unknown.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -85,7 +85,7 @@ impl Lines {
         self.0.iter().map(|line| &line.sku)
     }
 
-    /// The units of one sku, 0 where it has no line.
+    /// The units of one sku; 0 if it has no line.
     pub fn quantity(&self, sku: &Sku) -> u32 {
         self.0.binary_search_by(|line| line.sku.cmp(sku)).map_or(0, |found| self.0[found].quantity)
     }
@@ -99,7 +99,7 @@ impl Lines {
     pub fn fingerprint(&self) -> Fingerprint {
         let mut digest = Sha256::new();
         for line in &self.0 {
-            // A sku has no control characters, so this text has one reading only.
+            // A sku has no control characters, so this text is unambiguous.
             digest.update(line.sku.as_str());
             digest.update("\t");
             digest.update(line.quantity.to_string());
@@ -109,7 +109,7 @@ impl Lines {
     }
 }
 
-/// For lines in canonical form already, as a store keeps them.
+/// For lines that are in canonical form already, as stores keep them.
 impl FromIterator<(Sku, u32)> for Lines {
     fn from_iter<I: IntoIterator<Item = (Sku, u32)>>(lines: I) -> Self {
         Self(lines.into_iter().map(|(sku, quantity)| Line { sku, quantity }).collect())
@@ -124,7 +124,7 @@ impl Fingerprint {
     /// How many characters the text form has.
     pub const TEXT_BYTES: usize = 22;
 
-    /// The fingerprint of any text that has one reading only.
+    /// The fingerprint of an unambiguous text.
     pub fn of_text(text: &str) -> Self {
         Self::of_digest(&Sha256::digest(text))
     }

@@ -26,14 +26,15 @@ impl State {
     }
 }
 
-/// A reservation as the holds' store, or after it forgot the ledger, knows it. Times are Unix milliseconds.
+/// A reservation as the holds' store knows it; or as the ledger does, if the holds' store has forgotten it. Times are
+/// Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// The caller's id.
     pub id: ReservationId,
     /// What became of it.
     pub state: State,
-    /// What is held; from `Confirming` on what is confirmed; empty where nothing is known.
+    /// What is held; from `Confirming` on what is confirmed; empty if that is unknown.
     pub lines: Lines,
     /// Fingerprint of the lines that were reserved; none for an id that was cancelled before it was reserved.
     pub reserved: Option<Fingerprint>,

@@ -49,7 +49,8 @@ pub trait Database: Send + Sync + 'static {
     /// Every location that has stock, in byte order.
     async fn locations(&self) -> Result<Vec<Location>, LedgerError>;
 
-    /// The books of the skus after one and up to another, in byte order, all as of one instant.
+    /// The books of the skus after one and up to another, in byte order, all as of one instant. One instance at a time
+    /// reads them over the same database; others wait.
     async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError>;
 
     /// The database's clock, in microseconds since 1970.

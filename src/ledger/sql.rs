@@ -5,6 +5,7 @@ mod dialect;
 mod entity;
 mod failure;
 mod insert;
+mod lease;
 mod migrate;
 mod open;
 mod packet;
@@ -104,7 +105,12 @@ impl Database for SqlDatabase {
     }
 
     async fn books(&self, location: &Location, after: Option<&Sku>, last: &Sku) -> Result<Vec<Book>, LedgerError> {
-        self.with(|db| async move { query::books(&db, self.dialect(), location, after, last).await }).await
+        let Some(session) = lease::of_books(&self.pool).await? else {
+            return self.with(|db| async move { query::books(&db, self.dialect(), location, after, last).await }).await;
+        };
+        let books = query::books(&session, self.dialect(), location, after, last).await;
+        session.close().await?;
+        books
     }
 
     async fn now_micros(&self) -> Result<i64, LedgerError> {

@@ -2,8 +2,8 @@
 //!
 //! Sync finds changed rows by their version, and looks back a bounded time. A row gets its version before its commit
 //! makes it visible, and a database whose disk or replica stalls may delay a COMMIT for longer than that. The ledger
-//! gives up on such a commit long before, so its outcome is unknown then. The transaction keeps its rows locked until it
-//! ends. So the rows are read behind their locks, and what is read is final for this change.
+//! gives up on such a commit long before, so its outcome is unknown then. The transaction keeps its rows locked until
+//! it ends. So the rows are read behind their locks, and what is read is final for this change.
 //!
 //! A row that did not exist needs no following, because it has no register that could be old. What is followed is lost
 //! with the instance.
@@ -59,8 +59,8 @@ impl Follower {
         if !is_complete && !std::mem::replace(&mut waiting.has_dropped, true) {
             tracing::warn!(
                 skus = SKUS_MAX,
-                "too many stock rows were changed with an unknown outcome to follow them all; run `stockhold reconcile` \
-                 once the database is back"
+                "too many stock rows were changed with an unknown outcome to follow them all; run \
+                 `stockhold reconcile` once the database is back"
             );
         }
         if !std::mem::replace(&mut waiting.is_running, true) {

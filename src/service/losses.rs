@@ -1,8 +1,8 @@
 //! The log says that the holds' store has lost data, because live holds are lost with it and nothing else shows that.
 //!
-//! The mark of sync tells: it is kept in the holds' store and only grows. A mark that is gone, or that is far older than
-//! the one this instance has seen, means that the store was emptied or rewound. Each location gets one line for each
-//! event. When many locations are hit, the first few get lines of their own, and a summary counts the rest.
+//! The mark of sync tells: it is kept in the holds' store and only grows. A mark that is gone, or that is far older
+//! than the one this instance has seen, means that the store was emptied or rewound. Each location gets one line for
+//! each event. When many locations are hit, the first few get lines of their own, and a summary counts the rest.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -63,12 +63,26 @@ impl Service {
     /// Compares indexes with records, registers with rows, held counters with live holds, live holds with settlements,
     /// and the ledger's books with each other. Repairs all but the books, unless `validate_only`.
     pub async fn reconcile(&self, location: &Location, validate_only: bool) -> Result<ReconcileReport, Error> {
-        let mut run = Run { service: self, location, repair: !validate_only, report: ReconcileReport::default() };
-        match run.compare_all().await {
-            Ok(()) => Ok(run.report),
-            Err(error) if run.report.repaired_count > 0 => Err(error.once_begun()),
-            Err(error) => Err(error),
+        let mut run = Run::new(self, location, !validate_only);
+        let mut compared = run.compare_stores().await;
+        if compared.is_ok() {
+            compared = run.compare_books().await;
         }
+        run.end(compared)
+    }
+
+    /// As `reconcile` with repairs, without the books, which are heavy on the database.
+    pub async fn reconcile_stores(&self, location: &Location) -> Result<ReconcileReport, Error> {
+        let mut run = Run::new(self, location, true);
+        let compared = run.compare_stores().await;
+        run.end(compared)
+    }
+
+    /// Compares the ledger's books with each other.
+    pub async fn reconcile_books(&self, location: &Location) -> Result<ReconcileReport, Error> {
+        let mut run = Run::new(self, location, false);
+        let compared = run.compare_books().await;
+        run.end(compared)
     }
 }
 
@@ -79,15 +93,26 @@ struct Run<'a> {
     report: ReconcileReport,
 }
 
-impl Run<'_> {
-    async fn compare_all(&mut self) -> Result<(), Error> {
+impl<'a> Run<'a> {
+    fn new(service: &'a Service, location: &'a Location, repair: bool) -> Self {
+        Self { service, location, repair, report: ReconcileReport::default() }
+    }
+
+    fn end(self, compared: Result<(), Error>) -> Result<ReconcileReport, Error> {
+        match compared {
+            Ok(()) => Ok(self.report),
+            Err(error) if self.report.repaired_count > 0 => Err(error.once_begun()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn compare_stores(&mut self) -> Result<(), Error> {
         // The index comes first, because what it lacks is seen by no other comparison. Then come holds that the ledger
         // has settled: settling them changes registers and counters.
         self.compare_indexes().await?;
         self.compare_live_holds().await?;
         let counters = self.compare_registers().await?;
-        self.compare_held(counters).await?;
-        self.compare_books().await
+        self.compare_held(counters).await
     }
 
     /// Logs a finding and reports it: should the run fail later, the log has what was repaired before.

@@ -35,8 +35,8 @@ impl Service {
         self.push(location, adjustments.into_iter().map(|adjustment| adjustment.sku).collect(), result).await
     }
 
-    /// Pushes rows that the ledger has changed to the holds' store, and reads them as they stand. A change whose outcome
-    /// is unknown is followed.
+    /// Pushes rows that the ledger has changed to the holds' store, and reads them as they stand. A change whose
+    /// outcome is unknown is followed.
     async fn push(
         &self,
         location: &Location,

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
+use stockhold::domain::StockTarget;
 use stockhold::grpc::v1::ReservationState;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::support::client::Caller;
 use crate::support::database::{self, TestDatabase};
+use crate::support::holds::{location, sku};
 use crate::support::server::Instance;
+use crate::support::service::{open_ledger, request_id};
 use crate::support::{eventually, required};
 
 fn instance(database: &TestDatabase, prefix: &str) -> Instance {
@@ -80,7 +84,7 @@ async fn a_crash_between_any_two_steps_is_healed_by_a_restart() {
         caller.set("sku", 10).await;
         caller.reserve("order", &[("sku", 3)]).await.expect("held");
         let answer = if confirms { caller.confirm("order").await } else { caller.cancel("order").await };
-        // Only the settle has a caller who need not wait for it.
+        // Only the settle comes after the answer.
         assert!(answer.is_err() || step == "confirm-settled", "{step}: it crashes before it answers");
         assert!(!crashing.wait_exit().success(), "{step}");
 
@@ -91,7 +95,7 @@ async fn a_crash_between_any_two_steps_is_healed_by_a_restart() {
             caller.is("order", end).await && caller.counts("sku").await == (on_hand, 0, on_hand)
         })
         .await;
-        // Nobody repeated the call; whoever does so now gets the true answer.
+        // The call was not repeated. A caller who does so now gets the true answer.
         assert_eq!(caller.confirm("order").await.is_ok(), confirms, "{step}");
         assert_eq!(caller.cancel("order").await.is_ok(), !confirms, "{step}");
         assert_eq!(caller.counts("sku").await, (on_hand, 0, on_hand), "{step}");
@@ -110,5 +114,27 @@ async fn instances_that_start_together_on_an_empty_database_all_start() {
     let services = join_all(starts).await;
     assert!(services.iter().all(Result::is_ok));
     drop(services);
+    database.remove().await;
+}
+
+/// Other instances wait, and a holder that vanishes gives its lease back.
+#[tokio::test]
+async fn the_books_are_read_by_one_instance_at_a_time() {
+    let database = database::mysql().await;
+    let ledger = open_ledger(&database).await;
+    let target = StockTarget { sku: sku("a"), on_hand: 10, floor: 0, retired: false, expected_version: None };
+    ledger.set_stock(&location("l"), &request_id(), &[target]).await.expect("answers").expect("is set");
+
+    let other = database.connect().await;
+    let lock = "GET_LOCK(CONCAT('stockhold.books.', LEFT(SHA2(DATABASE(), 256), 40)), 0)";
+    other.execute_unprepared(&format!("DO {lock}")).await.expect("is locked");
+    let place = location("l");
+    let mut reading = Box::pin(ledger.books(&place, None));
+    assert!(timeout(Duration::from_millis(500), &mut reading).await.is_err(), "it waits");
+    other.close().await.expect("closes");
+    let books = timeout(Duration::from_secs(30), reading).await.expect("it goes on").expect("answers");
+    assert_eq!((books.len(), books[0].on_hand), (1, 10));
+    assert_eq!(sum(&database, &format!("SELECT CAST({lock} AS SIGNED)")).await, 1, "it is given back");
+    ledger.close().await.expect("closes");
     database.remove().await;
 }

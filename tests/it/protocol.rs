@@ -10,7 +10,7 @@ use stockhold::holds::{Command, Reply};
 use stockhold::ledger::{Intent, Ledger, LedgerConfig};
 use stockhold::service::LatePolicy::{Reacquire, Reject};
 use stockhold::service::Service;
-use stockhold::service::reconcile::FindingKind;
+use stockhold::service::reconcile::{FindingKind, ReconcileReport};
 
 use crate::support::holds::{TTL_MS, begin, cancel, id, lines, location, reserve, row, sku};
 use crate::support::redis::{client, run};
@@ -230,7 +230,7 @@ async fn a_cancel_that_crashed_is_settled(it: LocalService) {
     it.ends_in_order().await;
 }
 
-/// The ledger has the last word also where a crash kept the holds' store from hearing it.
+/// The ledger has the last word, also where a crash kept it from the holds' store.
 async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.set("a", 4).await;
     let names = ["extend", "confirm", "get", "reserve"];
@@ -243,7 +243,7 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
         let place = it.ledger.queue_permit(&location("l")).expect("a place");
         let reject = Intent::Reject { lines: lines(&[("a", 1)]) };
         place.settle(location("l"), id(name), reject).await.expect("settles");
-        // Each is the first who is told.
+        // Each call is the first to hear of it.
         let told = match name {
             "extend" => it.extend(name, 2 * TTL_MS, Reacquire).await,
             "confirm" => it.reacquire(name).await,
@@ -257,9 +257,8 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.ends_in_order().await;
 }
 
-/// A cancel that crashed before its settlement may yet be forgotten by a Redis that is rewound. Whoever is told of it
-/// must be told the truth.
-async fn nobody_is_told_of_a_cancel_before_it_is_settled(it: LocalService) {
+/// A Redis that is rewound may forget a cancel that crashed before its settlement. Callers must be told the truth.
+async fn no_caller_is_told_of_a_cancel_before_it_is_settled(it: LocalService) {
     it.set("a", 10).await;
     for name in ["get", "confirm", "reserve", "extend"] {
         it.reserve(name, &[("a", 2)]).await;
@@ -383,7 +382,7 @@ async fn reconcile_tells_of_books_that_do_not_balance_and_leaves_them(it: LocalS
     it.reserve("1", &[("a", 2)]).await;
     it.confirm("1").await;
     let database = it.database.connect().await;
-    let deduct = async |sql: &str| database.execute_unprepared(sql).await.expect("changes what nobody should");
+    let deduct = async |sql: &str| database.execute_unprepared(sql).await.expect("changes the books");
     deduct("UPDATE deductions SET quantity = 3").await;
     for validate_only in [false, true] {
         let report = it.service.reconcile(&location("l"), validate_only).await.expect("compares");
@@ -394,6 +393,9 @@ async fn reconcile_tells_of_books_that_do_not_balance_and_leaves_them(it: LocalS
         );
         assert_eq!(finding.description, "on_hand is 8; movements 10 less deductions 3 are 7");
     }
+    let count = |report: ReconcileReport| report.finding_count;
+    assert_eq!(it.service.reconcile_stores(&location("l")).await.map(count).expect("compares"), 0, "books wait");
+    assert_eq!(it.service.reconcile_books(&location("l")).await.map(count).expect("compares"), 1);
     deduct("UPDATE deductions SET quantity = 2").await;
     it.ends_in_order().await;
 }
@@ -436,7 +438,7 @@ async fn lists_show_live_holds_page_by_page(it: LocalService) {
     }
     it.confirm("order-2").await;
     it.at_holds(begin("order-4")).await;
-    // The deadline of the first three has passed, and nobody reclaimed them yet.
+    // The deadline of the first three has passed, but they were not reclaimed yet.
     it.clock.at(TTL_MS + 2);
     for (filter, expected) in [(None, "3 5 6 7 8 9 4"), (Some("a"), "6 8 4"), (Some("b"), "3 5 7 9"), (Some("c"), "")] {
         for page_size in [1, 2, 100] {
@@ -543,7 +545,7 @@ protocol! {
     a_confirm_that_crashed_is_rolled_forward,
     a_cancel_that_crashed_is_settled,
     what_the_ledger_rejected_is_not_revived,
-    nobody_is_told_of_a_cancel_before_it_is_settled,
+    no_caller_is_told_of_a_cancel_before_it_is_settled,
     a_cancel_can_win_against_a_confirm_that_crashed,
     supply_that_was_lowered_below_a_hold_rejects_its_confirm,
     an_emptied_store_fills_itself_and_forgets_only_holds,

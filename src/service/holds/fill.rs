@@ -135,7 +135,7 @@ impl FillTask {
                     Ok(unknown) => check_known(&skus, |sku| unknown.contains(sku)),
                     Err(error) => Err(error.clone()),
                 };
-                // A caller who has gone needs no answer.
+                // The caller may have left, and then needs no answer.
                 let _ = answer.send(result);
             }
         }

@@ -120,8 +120,8 @@ impl FillingHolds {
         self.mark(location, Command::GetSynced).await
     }
 
-    /// Moves the mark of sync, unless another instance or a rewind of the store has moved it since it was judged. Answers
-    /// what stands.
+    /// Moves the mark of sync, unless another instance or a rewind of the store has moved it since it was judged.
+    /// Answers what stands.
     pub(crate) async fn set_synced(
         &self,
         location: &Location,

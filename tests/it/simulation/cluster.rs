@@ -53,6 +53,7 @@ impl Instance {
             recover_grace: Duration::from_secs(2),
             sync_every: Duration::from_secs(1),
             reconcile_every: Duration::from_secs(if world.profile.repairs { 20 } else { 3600 }),
+            books_every: Duration::from_secs(60),
         };
         let tasks = Tasks::start(&service, &config);
         Arc::new(Self { service, link, tasks: Mutex::new(Some(tasks)) })
