@@ -5,7 +5,7 @@ use sea_orm::DatabaseConnection;
 use super::dialect::Dialect;
 use super::open::{Address, one_session};
 use super::pool::Pool;
-use crate::ledger::{DatabaseError, Failure, LedgerError};
+use crate::ledger::error::{DatabaseError, Failure, LedgerError};
 
 /// The lock that instances of one database share. A name has at most 64 characters. The ledger gives up
 /// before this wait ends.
