@@ -21,8 +21,7 @@ struct Pool {
 
 #[derive(Debug)]
 struct State {
-    /// Negative while permits are overdrawn.
-    free: isize,
+    free: usize,
     /// Of the connections that hold any.
     held: HashMap<Peer, usize>,
 }
@@ -35,13 +34,12 @@ impl Permits {
 
     /// So many in all, and never more than `peer_max` for one connection.
     pub(super) fn with_peer_max(permits_max: usize, peer_max: usize) -> Self {
-        let free = isize::try_from(permits_max).unwrap_or(isize::MAX);
-        Self(Arc::new(Pool { peer_max, state: Mutex::new(State { free, held: HashMap::new() }) }))
+        Self(Arc::new(Pool { peer_max, state: Mutex::new(State { free: permits_max, held: HashMap::new() }) }))
     }
 
     /// Takes `amount` of them for a connection, if that is within its share.
     pub(super) fn take(&self, peer: Peer, amount: usize) -> Option<Permit> {
-        let mut permit = Permit { pool: Arc::clone(&self.0), peer, amount: 0 };
+        let mut permit = Permit { pool: Arc::clone(&self.0), peer, amount: 0, overdrawn: 0 };
         permit.raise_to(amount).then_some(permit)
     }
 }
@@ -54,15 +52,10 @@ impl Pool {
 }
 
 impl State {
-    fn take(&mut self, peer: Peer, amount: usize) {
-        self.free = self.free.saturating_sub_unsigned(amount);
-        *self.held.entry(peer).or_default() += amount;
-    }
-
-    fn give_back(&mut self, peer: Peer, amount: usize) {
-        self.free = self.free.saturating_add_unsigned(amount);
+    fn give_back(&mut self, peer: Peer, amount: usize, overdrawn: usize) {
+        self.free += amount;
         if let Some(held) = self.held.get_mut(&peer) {
-            *held -= amount;
+            *held -= amount + overdrawn;
             if *held == 0 {
                 self.held.remove(&peer);
             }
@@ -76,6 +69,7 @@ pub(super) struct Permit {
     pool: Arc<Pool>,
     peer: Peer,
     amount: usize,
+    overdrawn: usize,
 }
 
 impl Permit {
@@ -85,27 +79,28 @@ impl Permit {
         let Some(more @ 1..) = amount.checked_sub(self.amount) else { return true };
         let mut state = self.pool.state();
         let held = state.held.get(&self.peer).copied().unwrap_or_default() + more;
-        let is_within = held <= self.pool.peer_max && isize::try_from(held).is_ok_and(|held| held <= state.free);
+        let is_within = held <= self.pool.peer_max.min(state.free);
         if is_within {
-            state.take(self.peer, more);
+            state.free -= more;
+            state.held.insert(self.peer, held);
             self.amount = amount;
         }
         is_within
     }
 
-    /// As [`Permit::raise_to`], for what is there already and cannot be refused. Until others have given back as much,
-    /// fewer are free.
+    /// As [`Permit::raise_to`], for what is there already and cannot be refused. It counts against the share of this
+    /// connection alone, and takes nothing away from others.
     pub(super) fn overdraw_to(&mut self, amount: usize) {
-        let Some(more @ 1..) = amount.checked_sub(self.amount) else { return };
-        self.pool.state().take(self.peer, more);
-        self.amount = amount;
+        let Some(more @ 1..) = amount.checked_sub(self.amount + self.overdrawn) else { return };
+        *self.pool.state().held.entry(self.peer).or_default() += more;
+        self.overdrawn += more;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.amount > 0 {
-            self.pool.state().give_back(self.peer, self.amount);
+        if self.amount + self.overdrawn > 0 {
+            self.pool.state().give_back(self.peer, self.amount, self.overdrawn);
         }
     }
 }

@@ -10,6 +10,7 @@ use stockhold::grpc::v1::session_request::Request as Asked;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
@@ -21,7 +22,10 @@ use crate::support::session::{framed, get};
 /// How long the pressure lasts, once all of it is there.
 const LASTS: Duration = Duration::from_secs(5);
 
-/// Far more than any call of the good caller takes.
+/// What RetryInfo says to a call that is refused as overload.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Far more than any call of the good caller takes, with its repeats.
 const BOUND: Duration = Duration::from_secs(20);
 
 /// What is added to the memory of a process that has just started: the bounds below, what the rest takes by
@@ -52,18 +56,25 @@ async fn large_reservations(caller: &mut Caller, count: usize) {
     }
 }
 
-/// Calls again and again until it is told to stop. Answers how often, and the slowest.
-async fn good_caller(mut caller: Caller, stop: CancellationToken) -> (usize, Duration) {
-    let (mut count, mut slowest) = (0, Duration::ZERO);
+/// Calls again and again until it is told to stop, and repeats what is refused as overload, as every client should.
+/// Answers how many calls were served, how often one was refused, and how long the slowest took with its repeats.
+async fn good_caller(mut caller: Caller, stop: CancellationToken) -> (usize, usize, Duration) {
+    let (mut count, mut refused, mut slowest) = (0, 0, Duration::ZERO);
     while !stop.is_cancelled() {
         let begun = Instant::now();
-        let held = timeout(BOUND, caller.reserve(&format!("good-{count}"), &[("a", 1)])).await;
-        held.expect("an answer in time").expect("the good caller is served");
+        let served = async {
+            while let Err(status) = caller.reserve(&format!("good-{count}"), &[("a", 1)]).await {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                refused += 1;
+                sleep(RETRY).await;
+            }
+        };
+        timeout(BOUND, served).await.expect("the good caller is served in time");
         slowest = slowest.max(begun.elapsed());
         count += 1;
-        sleep(Duration::from_millis(50)).await;
+        sleep(RETRY).await;
     }
-    (count, slowest)
+    (count, refused, slowest)
 }
 
 /// Of `/proc`, in MiB.
@@ -121,11 +132,11 @@ async fn no_pressure_of_callers_makes_the_process_grow_without_bound() {
     sleep(LASTS).await;
 
     stop.cancel();
-    let (count, slowest) = good.await.expect("the good caller is served");
+    let (count, refused, slowest) = good.await.expect("the good caller is served");
     let most_mib = memory_mib(&service, "VmHWM");
     let lines = service.log().lines().count();
     println!("{before_mib} MiB before, {most_mib} MiB at most");
-    println!("{count} good calls, the slowest {slowest:?}; {lines} lines of the log");
+    println!("{count} good calls, the slowest {slowest:?}; {refused} refusals; {lines} lines of the log");
     assert!(most_mib < before_mib + GROWTH_MAX_MIB, "it grew from {before_mib} to {most_mib} MiB");
     assert!(count > 0, "the good caller was never served");
     assert!(lines < LINES_MAX, "{lines} lines");

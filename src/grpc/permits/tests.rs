@@ -51,7 +51,8 @@ fn all_are_given_back() {
     assert!(!permit.raise_to(60), "60 would be more than the 50 that are free");
     permit.overdraw_to(120);
     permit.overdraw_to(110);
-    assert!(permits.take(Peer::accepted(), 1).is_none(), "they are overdrawn");
+    assert!(permits.take(peer, 1).is_none(), "it holds 120 while 50 are free");
+    assert!(permits.take(Peer::accepted(), 50).is_some(), "others keep their share");
     drop(permit);
     let state = permits.0.state();
     assert_eq!((state.free, state.held.len()), (100, 0));
