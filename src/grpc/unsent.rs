@@ -1,8 +1,8 @@
 //! Answers that wait to be sent. They count in bytes, against one budget of the process, from when they are encoded
 //! until the socket has taken them. Promises:
 //! - A write that makes no progress for too long is given up.
-//! - When the budget is used up, each answer that comes makes the write that has stalled longest give way. Calls that
-//!   have not begun are refused until there is room again; those that have run are answered.
+//! - When the budget is used up, the writes that have stalled longest give way, as many as it takes to be within it
+//!   again. Calls that have not begun are refused until then; those that have run are answered.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -27,8 +27,17 @@ pub struct Unsent(Arc<Budget>);
 struct Budget {
     bytes_max: usize,
     bytes: AtomicUsize,
-    stalled: Mutex<BTreeMap<StallKey, oneshot::Sender<()>>>,
+    /// Of `bytes`, those of writes that were told to give way and are not gone yet.
+    leaving_bytes: AtomicUsize,
+    stalled: Mutex<BTreeMap<StallKey, Stalled>>,
     stalls: AtomicU64,
+}
+
+/// A write that waits for its caller.
+#[derive(Debug)]
+struct Stalled {
+    bytes: usize,
+    give_way: oneshot::Sender<()>,
 }
 
 /// Since when a write has stalled; the number tells apart those that began at once.
@@ -37,8 +46,13 @@ type StallKey = (Instant, u64);
 impl Unsent {
     /// A budget of so many bytes.
     pub fn new(bytes_max: usize) -> Self {
-        let (bytes, stalled, stalls) = (AtomicUsize::new(0), Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(Budget { bytes_max, bytes, stalled, stalls }))
+        Self(Arc::new(Budget {
+            bytes_max,
+            bytes: AtomicUsize::new(0),
+            leaving_bytes: AtomicUsize::new(0),
+            stalled: Mutex::default(),
+            stalls: AtomicU64::new(0),
+        }))
     }
 
     /// True if no further call may begin.
@@ -67,21 +81,27 @@ impl Unsent {
 
     /// A write that is to go on at least every `stall_max`.
     pub(super) fn write(&self, stall_max: Duration) -> UnsentWrite {
-        UnsentWrite { unsent: self.clone(), stall_max, stall: None }
+        UnsentWrite { unsent: self.clone(), stall_max, bytes: 0, stall: None }
     }
 
-    /// Makes the write that has stalled longest give way.
+    /// Makes writes give way, those first that have stalled longest, until their bytes cover what is too much.
     fn relieve(&self) {
         let mut stalled = self.stalled();
-        if let Some(first) = stalled.first_entry()
+        let leaving_bytes = self.0.leaving_bytes.load(Ordering::Relaxed);
+        let mut excess_bytes = self.bytes().saturating_sub(self.0.bytes_max).saturating_sub(leaving_bytes);
+        while excess_bytes > 0
+            && let Some(first) = stalled.first_entry()
             && first.key().0.elapsed() >= STALLED_MIN
         {
-            // It has no receiver if the write ends just now.
-            let _ = first.remove().send(());
+            let Stalled { bytes, give_way } = first.remove();
+            // The write keeps the receiver for as long as it is in the map.
+            let _ = give_way.send(());
+            self.0.leaving_bytes.fetch_add(bytes, Ordering::Relaxed);
+            excess_bytes = excess_bytes.saturating_sub(bytes);
         }
     }
 
-    fn stalled(&self) -> MutexGuard<'_, BTreeMap<StallKey, oneshot::Sender<()>>> {
+    fn stalled(&self) -> MutexGuard<'_, BTreeMap<StallKey, Stalled>> {
         // Every change of the map is one step.
         self.0.stalled.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,6 +159,8 @@ impl Buf for UnsentBytes {
 pub(super) struct UnsentWrite {
     unsent: Unsent,
     stall_max: Duration,
+    /// Of the answer that is being written.
+    bytes: usize,
     stall: Option<Stall>,
 }
 
@@ -151,18 +173,19 @@ struct Stall {
 
 impl UnsentWrite {
     /// Counts what is to be written.
-    pub(super) fn count(&self, bytes: Bytes) -> UnsentBytes {
+    pub(super) fn count(&mut self, bytes: Bytes) -> UnsentBytes {
+        self.bytes = bytes.len();
         let permit = self.unsent.count(bytes.len());
         UnsentBytes { bytes, _permit: Some(permit) }
     }
 
     /// To be asked each time that the write cannot go on. Ready when it is to be given up.
     pub(super) fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { unsent, stall_max, stall } = self;
+        let Self { unsent, stall_max, bytes, stall } = self;
         let stall = stall.get_or_insert_with(|| {
             let key = (Instant::now(), unsent.0.stalls.fetch_add(1, Ordering::Relaxed));
-            let (sender, gives_way) = oneshot::channel();
-            unsent.stalled().insert(key, sender);
+            let (give_way, gives_way) = oneshot::channel();
+            unsent.stalled().insert(key, Stalled { bytes: *bytes, give_way });
             Stall { key, gives_way, too_long: Box::pin(sleep(*stall_max)) }
         });
         if stall.too_long.poll_unpin(cx).is_ready() {
@@ -175,8 +198,11 @@ impl UnsentWrite {
 
     /// To be told each time that the write has gone on.
     pub(super) fn goes_on(&mut self) {
-        if let Some(stall) = self.stall.take() {
-            self.unsent.stalled().remove(&stall.key);
+        if let Some(stall) = self.stall.take()
+            && self.unsent.stalled().remove(&stall.key).is_none()
+        {
+            // It was told to give way, and does: its bytes are gone with it.
+            self.unsent.0.leaving_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 }

@@ -40,29 +40,45 @@ async fn a_write_is_given_up_only_after_a_time_without_progress() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_write_that_has_stalled_longest_gives_way() {
-    let unsent = Unsent::new(100);
-    let mut stalled = Vec::new();
-    for _ in 0..3 {
-        let mut write = unsent.write(LONG);
-        timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("there is room");
-        stalled.push(write);
+async fn as_many_writes_give_way_as_it_takes_those_first_that_have_stalled_longest() {
+    // The three writes have 50 bytes each, of a budget of 200.
+    for (further_bytes, expected) in [
+        (50, [false, false, false]),
+        (51, [false, true, false]),
+        (100, [false, true, false]),
+        (101, [false, true, true]),
+        (500, [true, true, true]),
+    ] {
+        let unsent = Unsent::new(200);
+        let mut stalled = Vec::new();
+        for _ in 0..3 {
+            let mut write = unsent.write(LONG);
+            let answer = write.count(Bytes::from_static(&[0; 50]));
+            timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("there is room");
+            stalled.push((write, answer));
+            advance(Duration::from_secs(1)).await;
+        }
+        // This one has gone on since, and stalls again.
+        stalled[0].0.goes_on();
+        timeout(Duration::ZERO, poll_fn(|cx| stalled[0].0.poll_given_up(cx))).await.expect_err("there is room");
         advance(Duration::from_secs(1)).await;
+        let permit = unsent.count(further_bytes);
+        // Those that are told already count as gone.
+        unsent.is_used_up();
+        let gives_way =
+            stalled.iter_mut().map(|(write, _)| timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))));
+        let gives_way: Vec<_> = join_all(gives_way).await.into_iter().map(|given| given.is_ok()).collect();
+        assert_eq!(gives_way, expected, "{further_bytes}");
+        drop((stalled, permit));
+        assert_eq!((unsent.bytes(), unsent.0.leaving_bytes.load(Ordering::Relaxed)), (0, 0));
     }
-    // This one has gone on since, and stalls again.
-    stalled[0].goes_on();
-    timeout(Duration::ZERO, poll_fn(|cx| stalled[0].poll_given_up(cx))).await.expect_err("there is room");
-    let permit = unsent.count(101);
-    let gives_way = stalled.iter_mut().map(|write| timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))));
-    let gives_way: Vec<_> = join_all(gives_way).await.into_iter().map(|given| given.is_ok()).collect();
-    assert_eq!(gives_way, [false, true, false]);
-    drop(permit);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_has_only_begun_does_not_give_way() {
     let unsent = Unsent::new(100);
     let mut write = unsent.write(LONG);
+    let _answer = write.count(Bytes::from_static(&[0; 50]));
     timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("there is room");
     let _permit = unsent.count(101);
     timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("it is on its way");
