@@ -50,11 +50,15 @@ impl Service {
         self.holds.created(location, &skus);
         let pushed = async {
             let rows = self.ledger.rows(location, &skus).await?;
-            self.holds.push(location, rows).await?;
-            self.get_stock(location, skus).await
+            self.holds.push(location, rows).await
         };
-        // The change is durable even if this fails. Sync pushes the rows then, and a repeated call answers in full.
-        pushed.await.map_err(Error::once_begun)
+        if let Err(error) = pushed.await {
+            // The change is durable, and a repeated call answers in full. Sync would miss the rows if their versions
+            // lie behind its mark, because the database's clock went back for a moment.
+            self.follower.follow(location, &skus);
+            return Err(error.once_begun());
+        }
+        self.get_stock(location, skus).await.map_err(Error::once_begun)
     }
 
     /// Some skus as they stand, sorted, all or none.

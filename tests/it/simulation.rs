@@ -16,6 +16,7 @@
 mod auditor;
 mod cluster;
 mod crowd;
+mod found;
 mod invariants;
 mod nemesis;
 mod network;
