@@ -186,8 +186,8 @@ fn response(id: u64, outcome: v1::Outcome) -> v1::SessionResponse {
     v1::SessionResponse { id, outcome: Some(outcome), going_away: false }
 }
 
-/// False where the connection broke: nobody hears what is answered, and nothing is wrong here. Such an error has one of
-/// many codes, and a cause; that of a request that cannot be read has none.
+/// True if the failure is of a request that cannot be read, so that its caller can be told. A connection that broke has
+/// no caller left to tell; its error may have any code, but it always has a cause. The other never has one.
 fn is_heard(failure: &Status) -> bool {
     failure.source().is_none()
 }
