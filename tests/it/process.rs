@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use stockhold::grpc::v1::{Reservation, ReservationState, SetStockItem, SetStockRequest};
+use stockhold_servers::redis::Redis;
 use tokio::task::JoinHandle;
 use tonic::Status;
 
 use crate::support::client::Caller;
-use crate::support::redis::PrivateRedis;
 use crate::support::server::{Instance, TestService, stockhold, terminate};
 use crate::support::{database, eventually};
 
@@ -111,8 +111,8 @@ async fn what_cannot_be_reached_or_had_at_the_start_is_named() {
     let taken = taken.local_addr().expect("an address").to_string();
     let nobody = format!("127.0.0.1:{}", free_port());
     let (database, redis) = (format!("mysql://root:secret@{nobody}/shop"), format!("redis://:secret@{nobody}"));
-    let locked = PrivateRedis::start(&["--requirepass", "another"]).await;
-    let wrong_password = format!("redis://:secret@127.0.0.1:{}", locked.port);
+    let locked = Redis::private(&["--requirepass", "another"]).await;
+    let wrong_password = format!("redis://:secret@{}", locked.server());
     for (flags, text) in [
         (&["--listen", &taken][..], "cannot listen on "),
         (
@@ -147,13 +147,14 @@ async fn what_cannot_be_reached_or_had_at_the_start_is_named() {
 
 #[tokio::test]
 async fn a_start_waits_for_a_redis_that_is_away() {
-    let port = free_port();
-    let url = format!("redis://127.0.0.1:{port}");
+    let mut server = Redis::private(&[]).await;
+    server.kill();
+    let url = server.url();
     let starting = Instance::embedded().arg("--redis-url").arg(&url);
     let starting = tokio::task::spawn_blocking(move || starting.start());
     // The start has met the closed port before the server is there, or it does not wait at all and the test shows less.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let _server = PrivateRedis::start_at(port, &[]).await;
+    server.restart_empty().await;
     let mut service = starting.await.expect("it starts");
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 1).await;
@@ -170,9 +171,8 @@ async fn a_start_waits_for_a_redis_that_is_away() {
 #[tokio::test]
 async fn a_store_that_goes_and_comes_back_is_told_in_a_few_lines() {
     const LOCATIONS: usize = 40;
-    let server = PrivateRedis::start(&[]).await;
-    let port = server.port;
-    let service = Instance::embedded().arg("--redis-url").arg(&server.url).start();
+    let mut server = Redis::private(&[]).await;
+    let service = Instance::embedded().arg("--redis-url").arg(&server.url()).start();
     let mut caller = Caller::connect(service.address()).await;
     for location in 0..LOCATIONS {
         let item = SetStockItem { sku: "a".into(), on_hand: 1, ..Default::default() };
@@ -181,14 +181,14 @@ async fn a_store_that_goes_and_comes_back_is_told_in_a_few_lines() {
         caller.stock.set_stock(request).await.expect("the stock is set");
     }
     let before = service.log().lines().count();
-    drop(server);
+    server.kill();
     eventually("background work fails", Duration::from_secs(20), async || {
         service.log().matches("a background task fails").count() >= 3
     })
     .await;
     // Each of three tasks runs for each location, every second.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let _server = PrivateRedis::start_at(port, &[]).await;
+    server.restart_empty().await;
     eventually("it works again", Duration::from_secs(30), async || {
         let log = service.log();
         log.matches("a background task works again").count() >= 3 && log.contains("is back")

@@ -8,17 +8,18 @@ use std::time::Duration;
 use stockhold::domain::State;
 use stockhold::holds::redis::{RedisConfig, RedisHolds};
 use stockhold::holds::{Command, Holds, HoldsError, Reply};
+use stockhold_servers::proxy::Proxy;
+use stockhold_servers::redis::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::eventually;
 use crate::support::holds::*;
-use crate::support::redis::{PrivateRedis, client, run};
-use crate::support::road::Road;
+use crate::support::redis::{client, run};
 
-fn config(server: &PrivateRedis) -> RedisConfig {
-    RedisConfig { url: server.url.clone(), timeout: Duration::from_secs(1), ..redis_config("stockhold") }
+fn config(server: &Redis) -> RedisConfig {
+    RedisConfig { url: server.url(), timeout: Duration::from_secs(1), ..redis_config("stockhold") }
 }
 
 async fn apply(holds: &RedisHolds, command: Command) -> Result<Reply, HoldsError> {
@@ -31,7 +32,7 @@ async fn stocked(holds: &RedisHolds) {
 
 #[tokio::test]
 async fn a_redis_that_may_evict_holds_is_refused() {
-    let server = PrivateRedis::start(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let server = Redis::private(&["--maxmemory-policy", "allkeys-lru"]).await;
     let error = RedisHolds::connect(&config(&server)).await.map(|_| ()).expect_err("refuses");
     assert!(error.to_string().contains("set it to noeviction"), "{error}");
 }
@@ -43,7 +44,7 @@ async fn a_redis_that_keeps_nothing_is_warned_about() {
         (&["--appendonly", "no", "--save", "60 1"], Some("since the last snapshot")),
         (&["--appendonly", "yes"], None),
     ] {
-        let server = PrivateRedis::start(settings).await;
+        let server = Redis::private(settings).await;
         let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
         match warning {
             Some(warning) => assert!(holds.warnings()[0].contains(warning), "{:?}", holds.warnings()),
@@ -54,13 +55,13 @@ async fn a_redis_that_keeps_nothing_is_warned_about() {
 
 #[tokio::test]
 async fn a_full_redis_refuses_holds_and_frees_stock() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     for name in ["1", "2"] {
         apply(&holds, reserve(name, &[("a", 1)])).await.expect("held");
     }
-    run::<String>(&client(&server.url).await, "CONFIG", &["SET", "maxmemory", "1"]).await;
+    run::<String>(&client(&server.url()).await, "CONFIG", &["SET", "maxmemory", "1"]).await;
 
     let refused = apply(&holds, reserve("3", &[("a", 1)])).await;
     assert!(matches!(refused, Err(HoldsError::Full)), "{refused:?}");
@@ -82,10 +83,10 @@ async fn a_full_redis_refuses_holds_and_frees_stock() {
 
 #[tokio::test]
 async fn a_server_that_lost_its_functions_gets_them_again_and_other_versions_keep_theirs() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
-    let redis = client(&server.url).await;
+    let redis = client(&server.url()).await;
     run::<String>(&redis, "FUNCTION", &["FLUSH"]).await;
     let other =
         "#!lua name=stockhold_other\nredis.register_function('stockhold_other_taking', function() return 1 end)";
@@ -97,37 +98,37 @@ async fn a_server_that_lost_its_functions_gets_them_again_and_other_versions_kee
 
 #[tokio::test]
 async fn a_redis_that_went_away_is_an_error_at_once_and_heals_by_itself() {
-    let server = PrivateRedis::start(&[]).await;
-    let (port, holds) = (server.port, RedisHolds::connect(&config(&server)).await.expect("connects"));
+    let mut server = Redis::private(&[]).await;
+    let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
-    drop(server);
+    server.kill();
     eventually("calls are refused without being sent", Duration::from_secs(5), async || {
         let refused = apply(&holds, reserve("1", &[("a", 1)])).await;
         matches!(refused.expect_err("it is away"), HoldsError::Unavailable(_))
     })
     .await;
 
-    let _server = PrivateRedis::start_at(port, &[]).await;
+    server.restart_empty().await;
     eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
     assert_eq!(reply, Reply::Missing(vec![sku("a")]), "nothing of before was executed later");
 }
 
 /// Holds in a Redis that is reached by a way which can be hurt.
-async fn by_road(server: &PrivateRedis) -> (Road, RedisHolds) {
-    let road = Road::to(&format!("127.0.0.1:{}", server.port)).await;
-    let url = format!("redis://127.0.0.1:{}", road.port());
+async fn by_road(server: &Redis) -> (Proxy, RedisHolds) {
+    let proxy = Proxy::to(&server.server()).await;
+    let url = format!("redis://127.0.0.1:{}", proxy.port());
     let config = RedisConfig { url, timeout: Duration::from_millis(300), ..config(server) };
     let holds = RedisHolds::connect(&config).await.expect("connects");
-    (road, holds)
+    (proxy, holds)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_server_that_takes_over_is_found() {
-    let (first, second) = (PrivateRedis::start(&[]).await, PrivateRedis::start(&[]).await);
-    let (mut road, holds) = by_road(&first).await;
+    let (first, second) = (Redis::private(&[]).await, Redis::private(&[]).await);
+    let (mut proxy, holds) = by_road(&first).await;
     stocked(&holds).await;
-    road.lead_to(&format!("127.0.0.1:{}", second.port)).await;
+    proxy.redirect_to(&second.server()).await;
     eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
     assert_eq!(reply, Reply::Missing(vec![sku("a")]), "the other one is empty");
@@ -135,11 +136,11 @@ async fn another_server_that_takes_over_is_found() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_fell_silent_are_replaced_under_load() {
-    let server = PrivateRedis::start(&[]).await;
-    let (road, holds) = by_road(&server).await;
+    let server = Redis::private(&[]).await;
+    let (proxy, holds) = by_road(&server).await;
     stocked(&holds).await;
     // Whatever goes over them is acknowledged and never answered.
-    road.silence();
+    proxy.silence();
     let unknown = apply(&holds, reserve("1", &[("a", 1)])).await;
     assert!(matches!(unknown, Err(HoldsError::OutcomeUnknown(_))), "{unknown:?}");
     eventually("it heals by itself", Duration::from_secs(10), async || {
@@ -171,17 +172,17 @@ async fn hopeless_server() -> (String, Arc<AtomicUsize>, AbortOnDropHandle<()>) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_fred_has_given_up_is_replaced() {
-    let server = PrivateRedis::start(&[]).await;
-    let (mut road, holds) = by_road(&server).await;
+    let server = Redis::private(&[]).await;
+    let (mut proxy, holds) = by_road(&server).await;
     stocked(&holds).await;
     let (hopeless, asked, _serving) = hopeless_server().await;
-    road.lead_to(&hopeless).await;
+    proxy.redirect_to(&hopeless).await;
     eventually("both connections have given up", Duration::from_secs(10), async || asked.load(Ordering::Relaxed) >= 4)
         .await;
     let refused = holds.ping().await;
     assert!(matches!(refused, Err(HoldsError::Unavailable(_))), "health must be told: {refused:?}");
 
-    road.lead_to(&format!("127.0.0.1:{}", server.port)).await;
+    proxy.redirect_to(&server.server()).await;
     eventually("new ones are up", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("held");
     assert_eq!(outcome(&reply), ("accepted", Some(State::Held)));
@@ -189,7 +190,7 @@ async fn a_connection_that_fred_has_given_up_is_replaced() {
 
 #[tokio::test]
 async fn the_keys_are_those_of_the_documentation() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     apply(&holds, reserve("order-1", &[("a", 2)])).await.expect("held");
@@ -197,7 +198,7 @@ async fn the_keys_are_those_of_the_documentation() {
     apply(&holds, cancel("order-2")).await.expect("cancelled");
     apply(&holds, Command::SetSynced { judged: None, version: 7 }).await.expect("written");
 
-    let client = client(&server.url).await;
+    let client = client(&server.url()).await;
     let mut keys: Vec<String> = run(&client, "KEYS", &["*"]).await;
     keys.sort();
     let expected = ["deadlines", "held", "records", "stock", "synced", "unsettled"];
@@ -211,10 +212,10 @@ async fn the_keys_are_those_of_the_documentation() {
 
 #[tokio::test]
 async fn the_clock_is_that_of_the_server() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
-    let time: Vec<u64> = run(&client(&server.url).await, "TIME", &[]).await;
+    let time: Vec<u64> = run(&client(&server.url()).await, "TIME", &[]).await;
     let held = accepted(apply(&holds, reserve("1", &[("a", 1)])).await.expect("held"));
     let create_ms = held.create_ms.expect("a time");
     assert!(create_ms.abs_diff(time[0] * 1000 + time[1] / 1000) < 60_000, "{create_ms} and {time:?}");
@@ -223,11 +224,11 @@ async fn the_clock_is_that_of_the_server() {
 
 #[tokio::test]
 async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     apply(&holds, reserve("held", &[("a", 2)])).await.expect("held");
-    let client = client(&server.url).await;
+    let client = client(&server.url()).await;
     run::<i64>(&client, "ZADD", &["stockhold:{l}:unsettled", "1", "held", "1", "nobody", "1", "tampered"]).await;
     run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let claimed = apply(&holds, Command::Claim { limit: 10, grace_ms: 0 }).await.expect("claims");
@@ -239,12 +240,12 @@ async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept()
 
 #[tokio::test]
 async fn an_entry_among_the_deadlines_is_no_reason_to_release_what_its_record_does_not() {
-    let server = PrivateRedis::start(&[]).await;
+    let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     apply(&holds, reserve("confirming", &[("a", 2)])).await.expect("held");
     apply(&holds, begin("confirming")).await.expect("begun");
-    let client = client(&server.url).await;
+    let client = client(&server.url()).await;
     run::<i64>(&client, "ZADD", &["stockhold:{l}:deadlines", "1", "confirming", "1", "nobody", "1", "tampered"]).await;
     run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let swept = apply(&holds, Command::Sweep).await.expect("sweeps");

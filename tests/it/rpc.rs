@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use stockhold::grpc::v1;
+use stockhold_servers::proxy::Proxy;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::support::client::{Caller, refusal, request_id_of, to_lines, violations};
 use crate::support::eventually;
-use crate::support::redis::{PrivateRedis, client, run};
-use crate::support::road::Road;
+use crate::support::redis::{client, run};
 use crate::support::server::Instance;
 use crate::support::site::{Site, is, lock_row};
 
@@ -115,7 +115,7 @@ async fn every_refusal_has_its_code_its_reason_and_its_details() {
     };
     assert_eq!(refusal(it.stock.adjust_stock(adjust).await), is(Code::NotFound, "UNKNOWN_SKU"));
 
-    run::<i64>(&client(&site.redis.url).await, "HSET", &["stockhold:{default}:records", "tampered", "with"]).await;
+    run::<i64>(&client(&site.redis.url()).await, "HSET", &["stockhold:{default}:records", "tampered", "with"]).await;
     assert_eq!(refusal(it.confirm("tampered").await), is(Code::Internal, "INTERNAL"));
     // A thread of the test reads the log, and may be a little behind the answer.
     let service = &site.service;
@@ -138,7 +138,6 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
     for service in NAMES {
         assert!(serves(service).await, "{service}");
     }
-    let port = site.redis.port;
     // Many are under way when the connections break, each at another point.
     let crowd: Vec<_> = (0..30)
         .map(|number| {
@@ -156,7 +155,7 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
             })
         })
         .collect();
-    drop(site.redis);
+    site.redis.kill();
     for one in crowd {
         let (code, reason) = one.await.expect("does not panic");
         assert_eq!(code, Code::Unavailable, "{reason}");
@@ -174,7 +173,7 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
     for service in NAMES {
         eventually("health follows", Duration::from_secs(5), async || !serves(service).await).await;
     }
-    site.redis = PrivateRedis::start_at(port, &[]).await;
+    site.redis.restart_empty().await;
     for service in NAMES {
         eventually("health follows", Duration::from_secs(10), async || serves(service).await).await;
     }
@@ -186,8 +185,8 @@ async fn a_redis_that_is_away_is_said_to_be_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed() {
     let mut site = Site::start(&[]).await;
-    let (mut road, url) = Road::to_database(&site.database.url).await;
-    let instance = Instance::with_stores(&site.redis.url, "stockhold", &url);
+    let (mut proxy, url) = Proxy::to_database(&site.database.url).await;
+    let instance = Instance::with_stores(&site.redis.url(), "stockhold", &url);
     site.service =
         ["--recover-grace", "100ms", "--recover-every", "100ms"].into_iter().fold(instance, Instance::arg).start();
     site.caller = Caller::connect(site.service.address()).await;
@@ -196,7 +195,7 @@ async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed()
     for id in ["to confirm", "to cancel"] {
         caller.reserve(id, &[("a", 2)]).await.expect("held");
     }
-    road.cut().await;
+    proxy.cut().await;
 
     for id in ["new 1", "new 2"] {
         caller.reserve(id, &[("a", 1)]).await.expect("Redis knows the sku");
@@ -217,7 +216,7 @@ async fn a_mysql_that_is_away_stops_no_reserve_and_what_was_begun_is_completed()
     }
     assert!(serves("stockhold.v1.ReservationService").await, "reservations are");
 
-    road.mend().await;
+    proxy.mend().await;
     eventually("supply is served again", Duration::from_secs(10), async || serves("stockhold.v1.StockService").await)
         .await;
     eventually("both are completed", Duration::from_secs(20), async || {

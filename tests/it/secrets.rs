@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use stockhold::grpc::v1::ReservationState;
+use stockhold_servers::proxy::Proxy;
+use stockhold_servers::redis::Redis;
 use tempfile::NamedTempFile;
 
 use crate::support::client::Caller;
 use crate::support::database;
 use crate::support::eventually;
-use crate::support::redis::PrivateRedis;
-use crate::support::road::Road;
 use crate::support::server::{Instance, stockhold};
 
 /// A word that occurs nowhere else.
@@ -36,9 +36,9 @@ async fn a_log_at_trace_has_no_secret_of_start_work_failure_and_stop() {
     let user = format!("u_{}", fastrand::u64(..));
     root.execute_unprepared(&format!("CREATE USER {user} IDENTIFIED BY '{DATABASE_SECRET}'")).await.expect("a user");
     root.execute_unprepared(&format!("GRANT ALL ON {schema}.* TO {user}")).await.expect("rights");
-    let server = PrivateRedis::start(&["--requirepass", REDIS_SECRET]).await;
-    let mut to_redis = Road::to(&format!("127.0.0.1:{}", server.port)).await;
-    let (mut to_database, database_url) = Road::to_database(&database.url).await;
+    let server = Redis::private(&["--requirepass", REDIS_SECRET]).await;
+    let mut to_redis = Proxy::to(&server.server()).await;
+    let (mut to_database, database_url) = Proxy::to_database(&database.url).await;
     let (_, place) = database_url.split_once('@').expect("a place");
 
     // One URL stands in a file, the other in the environment, and one secret is escaped.

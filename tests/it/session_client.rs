@@ -6,6 +6,7 @@ use futures::future::join_all;
 use stockhold::grpc::v1;
 use stockhold_client::Client;
 use stockhold_client::v1 as client_v1;
+use stockhold_servers::proxy::Proxy;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::Endpoint;
@@ -13,7 +14,6 @@ use tonic_types::StatusExt;
 
 use crate::support::client::Caller;
 use crate::support::eventually;
-use crate::support::road::Road;
 use crate::support::server::Instance;
 use crate::support::session::{Session, channel};
 use crate::support::site::{Site, lock_row};
@@ -93,9 +93,9 @@ async fn the_client_follows_its_server_through_a_restart() {
     let instance = Instance::embedded();
     let mut service = instance.start();
     Caller::connect(service.address()).await.set("a", 5).await;
-    let mut road = Road::to(&service.address().to_string()).await;
+    let mut proxy = Proxy::to(&service.address().to_string()).await;
     let channel =
-        Endpoint::from_shared(format!("http://127.0.0.1:{}", road.port())).expect("an address").connect_lazy();
+        Endpoint::from_shared(format!("http://127.0.0.1:{}", proxy.port())).expect("an address").connect_lazy();
     let client = Client::new(channel);
     client.reserve(client_reserve("before")).await.expect("held");
 
@@ -106,7 +106,7 @@ async fn the_client_follows_its_server_through_a_restart() {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
 
     let service = instance.start();
-    road.lead_to(&service.address().to_string()).await;
+    proxy.redirect_to(&service.address().to_string()).await;
     eventually("it is there again", BOUND, async || client.reserve(client_reserve("after")).await.is_ok()).await;
 }
 

@@ -8,6 +8,7 @@ use prost::Message;
 use stockhold::grpc::v1;
 use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
 use stockhold::grpc::v1::session_request::Request as Asked;
+use stockhold_servers::proxy::Proxy;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -16,7 +17,6 @@ use tonic_types::StatusExt;
 
 use crate::support::client::Caller;
 use crate::support::eventually;
-use crate::support::road::Road;
 use crate::support::server::Instance;
 use crate::support::session::{
     Session, came, cancel, channel, confirm, framed, get, open_session, read_to_the_end, reserve, speak_http2,
@@ -129,8 +129,8 @@ async fn a_request_that_waits_holds_up_no_other_and_the_bounds_are_those_of_call
 #[tokio::test]
 async fn a_session_that_breaks_is_no_failure_of_the_service() {
     let mut service = Instance::embedded().start();
-    let road = Road::to(&service.address().to_string()).await;
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", road.port())).expect("an address");
+    let proxy = Proxy::to(&service.address().to_string()).await;
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", proxy.port())).expect("an address");
     let broken = endpoint.connect().await.expect("connects");
     // Which error they end with depends on what is noticed first.
     let mut sessions = Vec::new();
@@ -140,7 +140,7 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
         assert_eq!(session.answer().await, (id, Err(is(Code::NotFound, "RESERVATION_NOT_FOUND"))));
         sessions.push(session);
     }
-    drop(road);
+    drop(proxy);
     for session in &mut sessions {
         session.next().await.expect_err("it is broken");
     }

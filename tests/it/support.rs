@@ -1,6 +1,8 @@
 //! What tests share.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use stockhold_servers::patience::within;
 
 pub(crate) mod client;
 pub(crate) mod database;
@@ -10,7 +12,6 @@ pub(crate) mod holds;
 pub(crate) mod memory_database;
 pub(crate) mod memory_service;
 pub(crate) mod redis;
-pub(crate) mod road;
 pub(crate) mod served;
 pub(crate) mod server;
 pub(crate) mod service;
@@ -23,10 +24,6 @@ pub(crate) fn required(variable: &str) -> String {
 }
 
 /// Waits until something is true, and fails after `bound`.
-pub(crate) async fn eventually(what: &str, bound: Duration, mut is_true: impl AsyncFnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_true().await {
-        assert!(begin.elapsed() < bound, "not within {bound:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+pub(crate) async fn eventually(what: &str, bound: Duration, is_true: impl AsyncFnMut() -> bool) {
+    assert!(within(bound, is_true).await.is_some(), "not within {bound:?}: {what}");
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use futures::future::join;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
+use stockhold_servers::proxy::Proxy;
 
 use stockhold::ledger::Failure;
 use stockhold::ledger::database::{Database, Reads, Transaction};
@@ -15,7 +16,6 @@ use super::*;
 use crate::support::client::Caller;
 use crate::support::eventually;
 use crate::support::memory_database::{Calm, CommitFate, MemoryDatabase, Weather, failed};
-use crate::support::road::Road;
 use crate::support::server::Instance;
 
 /// "About ten seconds", on a machine that has other things to do.
@@ -90,22 +90,22 @@ async fn a_row_that_is_kept_locked_stops_its_location_only() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_requests_do_not_wait_for_each_other() {
-    requests_do_not_wait_for_each_other(async |road| road.cut().await).await;
+    requests_do_not_wait_for_each_other(async |proxy| proxy.cut().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_silent_requests_do_not_wait_for_each_other() {
-    requests_do_not_wait_for_each_other(async |road| road.silence_all()).await;
+    requests_do_not_wait_for_each_other(async |proxy| proxy.silence_all()).await;
 }
 
-async fn requests_do_not_wait_for_each_other(stop: impl AsyncFn(&mut Road)) {
+async fn requests_do_not_wait_for_each_other(stop: impl AsyncFn(&mut Proxy)) {
     run(database::mysql().await, async |f: &Fixture| {
         f.stock(&[("a", 1000)]).await;
-        let (mut road, url) = Road::to_database(&f.database.url).await;
+        let (mut proxy, url) = Proxy::to_database(&f.database.url).await;
         let ledger = Ledger::connect(&LedgerConfig { url, batch_max: 16, ..config(&f.database) }).await.unwrap();
         settle(&ledger, "before", confirm(&[("a", 1)])).await.unwrap();
 
-        stop(&mut road).await;
+        stop(&mut proxy).await;
         let begun = Instant::now();
         let there = Location::parse("there").unwrap();
         let answers = together((0..500).map(async |number: usize| {
@@ -124,7 +124,7 @@ async fn requests_do_not_wait_for_each_other(stop: impl AsyncFn(&mut Road)) {
             begun.elapsed() < Duration::from_millis(2500)
         }));
         assert_eq!(answers.await.iter().filter(|at_once| !**at_once).count(), 1);
-        road.mend().await;
+        proxy.mend().await;
         settle(&ledger, "after", confirm(&[("a", 1)])).await.unwrap();
         let answers = together((0..2).map(async |number: usize| {
             settle_at(&ledger, &there, &format!("back {number}"), confirm(&[("a", 1)])).await
@@ -139,7 +139,7 @@ async fn requests_do_not_wait_for_each_other(stop: impl AsyncFn(&mut Road)) {
 async fn connections_that_fell_silent_are_replaced() {
     run(database::mysql().await, async |f: &Fixture| {
         f.stock(&[("a", 1000)]).await;
-        let (road, url) = Road::to_database(&f.database.url).await;
+        let (proxy, url) = Proxy::to_database(&f.database.url).await;
         let ledger = Ledger::connect(&LedgerConfig { url, connections_max: 2, ..config(&f.database) }).await.unwrap();
         let locations = [here(), Location::parse("there").unwrap()];
         let use_all = async |name: &str| {
@@ -152,7 +152,7 @@ async fn connections_that_fell_silent_are_replaced() {
         assert_eq!(use_all("before").await, [true, true]);
         // It may happen again soon: a link that is bad once is often bad twice.
         for time in ["first", "second"] {
-            road.silence();
+            proxy.silence();
             use_all(&format!("{time} silence")).await;
             let healed = async || use_all(&format!("after the {time}")).await == [true, true];
             eventually("it heals by itself", Duration::from_secs(60), healed).await;
@@ -168,15 +168,15 @@ async fn connections_that_fell_silent_are_replaced() {
 async fn a_commit_whose_answer_is_lost_counts_once() {
     run(database::mysql().await, async |f: &Fixture| {
         f.stock(&[("a", 1000)]).await;
-        let (road, url) = Road::to_database(&f.database.url).await;
+        let (proxy, url) = Proxy::to_database(&f.database.url).await;
         let ledger = Ledger::connect(&LedgerConfig { url, ..config(&f.database) }).await.unwrap();
-        road.cut_commits(3);
+        proxy.cut_commits(3);
         for number in 0..10 {
             settle(&ledger, &format!("r{number}"), confirm(&[("a", 1)])).await.unwrap();
         }
-        assert!(road.commits_cut() >= 7, "{} were cut off", road.commits_cut());
+        assert!(proxy.commits_cut() >= 7, "{} were cut off", proxy.commits_cut());
         assert_eq!(f.on_hand("a").await, 990);
-        road.cut_commits(0);
+        proxy.cut_commits(0);
         ledger.close().await.unwrap();
     })
     .await;

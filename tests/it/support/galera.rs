@@ -1,27 +1,27 @@
-//! A Galera cluster of one node, which is a real one for whoever connects to it.
+//! A Galera cluster of one node, which its clients cannot tell from a larger one.
 
-use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use stockhold_servers::mariadb::{install, root_user};
+use stockhold_servers::process::{Process, free_port, program};
 use tempfile::TempDir;
 
-use super::{eventually, required};
+use super::required;
 
-/// The provider, which `tests/run` installs.
+/// The variable that names the provider, which `tests/run` installs.
 const PROVIDER: &str = "STOCKHOLD_TEST_GALERA_PROVIDER";
 
-/// It is up within a second or two, on a machine that has nothing else to do.
+/// A start takes a second or two. The bound is generous because the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// One node; it is killed when it goes out of scope.
 pub(crate) struct Galera {
-    node: Child,
+    node: Process,
     port: u16,
-    folder: TempDir,
+    log: PathBuf,
+    _folder: TempDir,
 }
 
 impl Galera {
@@ -29,45 +29,31 @@ impl Galera {
     pub(crate) async fn start() -> Self {
         let provider = required(PROVIDER);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let is_root = std::fs::metadata(folder.path()).expect("a folder").uid() == 0;
-        // MariaDB refuses to run as root unless told to.
-        let user = is_root.then_some("--user=root");
         let path = |name: &str| folder.path().join(name).display().to_string();
-        let data = format!("--datadir={}", path("data"));
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data])
-            .args(user)
-            .output()
-            .expect("mariadb-install-db runs");
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-
-        let [port, group_port, transfer_port] = free_ports();
+        install(&folder.path().join("data")).await.expect("MariaDB is installed: use tests/run");
+        let [port, group_port, transfer_port] = [(); 3].map(|()| free_port());
         let addresses =
             format!("gmcast.listen_addr=tcp://127.0.0.1:{group_port};ist.recv_addr=127.0.0.1:{transfer_port}");
-        let node = Command::new("mariadbd")
-            .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"])
-            .args([format!("--port={port}"), format!("--socket={}", path("socket"))])
-            .arg(format!("--pid-file={}", path("pid")))
-            .args(["--wsrep-on=ON", "--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1"])
-            .args([format!("--wsrep-provider={provider}"), format!("--wsrep-provider-options={addresses}")])
-            .args(["--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--innodb-buffer-pool-size=32M"])
-            .args(user)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log(folder.path()))
-            .spawn()
-            .expect("mariadbd starts");
-        let galera = Self { node, port, folder };
-        eventually("the Galera node is up", START_MAX, async || galera.is_up().await).await;
+        let fixed = ["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--wsrep-on=ON"];
+        let fixed = fixed.into_iter().chain(["--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1"]);
+        let fixed = fixed.chain(["--binlog-format=ROW", "--innodb-autoinc-lock-mode=2"]);
+        let own = [
+            format!("--datadir={}", path("data")),
+            format!("--port={port}"),
+            format!("--socket={}", path("socket")),
+            format!("--pid-file={}", path("pid")),
+            format!("--wsrep-provider={provider}"),
+            format!("--wsrep-provider-options={addresses}"),
+            "--innodb-buffer-pool-size=32M".to_owned(),
+        ];
+        let arguments: Vec<_> = fixed.map(str::to_owned).chain(own).chain(root_user()).collect();
+        let program = program("mariadbd", "mariadb-server").expect("use tests/run");
+        let log = folder.path().join("log");
+        let node = Process::start("the Galera node", &program, &arguments, &[], &log);
+        let mut galera = Self { node: node, port, log, _folder: folder };
+        let url = galera.url("");
+        galera.node.until_up(START_MAX, async || is_up(&url).await).await;
         galera
-    }
-
-    async fn is_up(&self) -> bool {
-        match Database::connect(self.url("")).await {
-            // A node answers before it has joined its cluster, and then refuses every statement but a few.
-            Ok(connection) => connection.execute_unprepared("CREATE DATABASE IF NOT EXISTS stockhold").await.is_ok(),
-            Err(_) => false,
-        }
     }
 
     fn url(&self, schema: &str) -> String {
@@ -85,23 +71,19 @@ impl Galera {
     }
 }
 
-impl Drop for Galera {
-    fn drop(&mut self) {
-        let _ = self.node.kill();
-        let _ = self.node.wait();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            println!("the log of the Galera node:\n{log}");
-        }
+/// A node answers before it has joined its cluster, and then refuses most statements.
+async fn is_up(url: &str) -> bool {
+    match Database::connect(url).await {
+        Ok(connection) => connection.execute_unprepared("CREATE DATABASE IF NOT EXISTS stockhold").await.is_ok(),
+        Err(_) => false,
     }
 }
 
-fn log(folder: &Path) -> std::fs::File {
-    std::fs::File::create(folder.join("log")).expect("a log")
-}
-
-/// Ports that were free together a moment ago.
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
+impl Drop for Galera {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            println!("the log of the Galera node:\n{log}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BufMut};
 use sea_orm::{ConnectionTrait, TransactionTrait};
+use stockhold_servers::redis::Redis;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -9,21 +10,20 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::client::Caller;
 use super::database::{self, TestDatabase};
-use super::redis::PrivateRedis;
 use super::server::{Instance, TestService};
 
 /// A service over servers of its own, and a caller.
 pub(crate) struct Site {
     pub(crate) caller: Caller,
     pub(crate) service: TestService,
-    pub(crate) redis: PrivateRedis,
+    pub(crate) redis: Redis,
     pub(crate) database: TestDatabase,
 }
 
 impl Site {
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let (redis, database) = (PrivateRedis::start(&[]).await, database::mysql().await);
-        let instance = Instance::with_stores(&redis.url, "stockhold", &database.url);
+        let (redis, database) = (Redis::private(&[]).await, database::mysql().await);
+        let instance = Instance::with_stores(&redis.url(), "stockhold", &database.url);
         let service = arguments.iter().fold(instance, |instance, argument| instance.arg(argument)).start();
         let caller = Caller::connect(service.address()).await;
         Self { caller, service, redis, database }

@@ -1,6 +1,6 @@
-//! A MariaDB server that can be killed, stopped and made read-only, and what an auditor asks it, past the service.
+//! A MariaDB server that a test can kill, stop and make read-only, and an auditor's own connection to its tables.
 //!
-//! Commits are always as durable as in production.
+//! Commits are as durable as in production.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,20 +12,20 @@ use tokio::process::Command;
 
 use crate::process::{Process, free_port, program as find_program};
 
-/// What is installed where there is no server.
+/// The package that a missing program is in.
 const PACKAGE: &str = "mariadb-server";
 
-/// It recovers from its log first if it was killed.
+/// A server that was killed recovers from its log before it serves.
 const START_MAX: Duration = Duration::from_secs(60);
 
 /// How long the auditor waits for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
-/// The database of the service, and the user that it is: not one who may write to a server that is read-only.
+/// The database and the user of the service. The user has no right that lets it write to a read-only server.
 const SCHEMA: &str = "stockhold";
 const USER: &str = "service";
 
-/// One server with a folder of its own.
+/// One server; it is killed when it goes out of scope.
 pub struct Mariadb {
     program: PathBuf,
     folder: PathBuf,
@@ -35,25 +35,14 @@ pub struct Mariadb {
 }
 
 impl Mariadb {
-    /// Starts one with an empty database, and so much memory for its pages.
+    /// Starts a server with an empty database and a buffer pool of this size. Its folder and its log are in `home`.
     ///
     /// # Errors
     /// It is not installed, or its folder cannot be made.
     pub async fn start(home: &Path, buffer_pool_mib: u32) -> Result<Self, String> {
         find_program("mariadb-admin", PACKAGE)?;
-        let (program, install) = (find_program("mariadbd", PACKAGE)?, find_program("mariadb-install-db", PACKAGE)?);
-        let folder = home.join("mariadb");
-        let installed = Command::new(install)
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", folder.display()))
-            .args(root_user())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(|error| error.to_string())?;
-        if !installed.status.success() {
-            return Err(format!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr)));
-        }
+        let (program, folder) = (find_program("mariadbd", PACKAGE)?, home.join("mariadb"));
+        install(&folder).await?;
         let port = free_port();
         let process = launch(&program, &folder, port, buffer_pool_mib);
         let mut server = Self { program, folder, port, buffer_pool_mib, process };
@@ -68,37 +57,37 @@ impl Mariadb {
         Ok(server)
     }
 
-    /// Its address.
+    /// Its host and port.
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The URL of the service that goes by this port. Without TLS, so that a proxy can read along.
+    /// The service's URL through this port. It is without TLS, so that a proxy can find COMMITs.
     pub fn service_url(port: u16) -> String {
         format!("mysql://{USER}@127.0.0.1:{port}/{SCHEMA}?ssl-mode=DISABLED")
     }
 
-    /// The URL of the user who may do everything, to a database of this name.
+    /// Root's URL to a database of this name.
     pub fn root_url(&self, schema: &str) -> String {
         format!("mysql://root@127.0.0.1:{}/{schema}?ssl-mode=DISABLED", self.port)
     }
 
-    /// The number of its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it (SIGKILL). Its port stays free for the restart.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
+    /// Sends its process a signal: `STOP` halts it, `CONT` lets it go on.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
     }
 
-    /// Starts it again with all that it had.
+    /// Restarts it with its data.
     pub async fn restart(&mut self) {
         self.process = launch(&self.program, &self.folder, self.port, self.buffer_pool_mib);
         self.until_up().await;
@@ -108,11 +97,11 @@ impl Mariadb {
     pub async fn execute(&self, sql: &str) {
         let connection = self.connect("").await.unwrap_or_else(|error| panic!("MariaDB: {error}"));
         connection.execute_unprepared(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        // It is the auditor's own, and of no further use.
+        // An error while closing harms nothing: this connection is used once.
         let _ = connection.close().await;
     }
 
-    /// A connection of the auditor's to the database of the service.
+    /// An auditor's connection to the service's database.
     pub async fn books(&self) -> Books {
         let connected = self.connect(SCHEMA).await;
         Books(connected.unwrap_or_else(|error| panic!("MariaDB: {error}")))
@@ -140,7 +129,7 @@ impl Mariadb {
     }
 }
 
-/// The tables of the service, as the auditor reads them.
+/// The service's tables, as an auditor reads them.
 pub struct Books(DatabaseConnection);
 
 impl Books {
@@ -151,11 +140,31 @@ impl Books {
     }
 }
 
-/// MariaDB refuses to run as root unless told to.
-fn root_user() -> Vec<String> {
+/// Makes the data folder of a server whose root needs no password.
+///
+/// # Errors
+/// MariaDB is not installed, or its installer fails.
+pub async fn install(folder: &Path) -> Result<(), String> {
+    let installed = Command::new(find_program("mariadb-install-db", PACKAGE)?)
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .arg(format!("--datadir={}", folder.display()))
+        .args(root_user())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    if installed.status.success() {
+        Ok(())
+    } else {
+        Err(format!("mariadb-install-db failed: {}", String::from_utf8_lossy(&installed.stderr)))
+    }
+}
+
+/// The argument without which MariaDB refuses to run as root; `None` for other users.
+pub fn root_user() -> Option<String> {
     let is_root =
         std::fs::metadata("/proc/self").is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
-    if is_root { vec!["--user=root".to_owned()] } else { vec![] }
+    is_root.then(|| "--user=root".to_owned())
 }
 
 fn socket(folder: &Path) -> PathBuf {

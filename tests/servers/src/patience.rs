@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Between two looks.
+/// How long to wait before looking again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until something is true and answers how long that took; `None` if it takes longer than `bound`.
+/// Waits until something is true, and answers how long that took; `None` if it takes longer than `bound`.
 pub async fn within(bound: Duration, mut is_true: impl AsyncFnMut() -> bool) -> Option<Duration> {
     let begin = Instant::now();
     loop {

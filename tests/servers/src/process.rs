@@ -1,4 +1,4 @@
-//! A server process: its log goes to a file, and it ends with this program, however that ends.
+//! A server process. Its log goes to a file, and it ends with this program, however this program ends.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -15,15 +15,15 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program. `setpriv` gives way to it, and makes the kernel kill it should this program be killed.
+    /// Starts a program through `setpriv`, which tells the kernel to kill it when this program dies.
     ///
-    /// The kernel takes the end of the thread that started it for the end of this program, so this must run on a thread
-    /// that stays.
+    /// The kernel does so when the thread that started the program ends. So call this on a thread that lives as long as
+    /// the process.
     pub fn start(name: &str, program: &Path, arguments: &[String], environment: &[(&str, String)], log: &Path) -> Self {
         let log = File::options().create(true).append(true).open(log).expect("the folder is ours");
         let stderr = log.try_clone().expect("a file can be opened twice");
         let mut command = Command::new("setpriv");
-        // What this program happens to have inherited is not meant for the servers.
+        // Settings that this program has inherited are not meant for the servers.
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("STOCKHOLD_") || name == "RUST_LOG" || name == "FAILPOINTS" {
@@ -42,30 +42,30 @@ impl Process {
         Self { name: name.to_owned(), child: child.unwrap_or_else(|error| panic!("setpriv for {name}: {error}")) }
     }
 
-    /// Its number, as the kernel knows it.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it (SIGKILL), and waits until it has ended.
     pub fn kill(&mut self) {
-        // One that has ended already is what is wanted.
+        // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
+    /// Sends it a signal by name: `STOP` halts it, `CONT` lets it go on.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} does not take {signal}", self.name);
     }
 
-    /// How it ended, if it did.
+    /// Its exit status, once it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
     }
 
-    /// Waits until `is_up`, and panics if it ends before or takes too long.
+    /// Waits until `is_up` is true. Panics if the process ends first, or if it takes longer than `bound`.
     pub async fn until_up(&mut self, bound: Duration, mut is_up: impl AsyncFnMut() -> bool) {
         let up = within(bound, async || {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
@@ -83,8 +83,8 @@ impl Drop for Process {
     }
 }
 
-/// A port that is free now. It is below those that the kernel gives to outgoing connections, so that it stays free
-/// while its server is down.
+/// A port that is free now. It is below the ports that the kernel gives to outgoing connections, so it stays free while
+/// its server is down.
 pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(10_000..32_000);
@@ -94,7 +94,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// The program of this name, wherever systems keep servers.
+/// The path of a program, looked for on `PATH` and where systems keep servers. The error names the package to install.
 pub fn program(name: &str, package: &str) -> Result<std::path::PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into));

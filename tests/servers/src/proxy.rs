@@ -1,5 +1,7 @@
-//! A TCP way to a server that a test can hurt: cut it, let it fall silent, slow it down, lead it elsewhere, or lose the
-//! answers to COMMITs.
+//! A TCP proxy in front of a server. A test can cut its connections, silence them, slow them down, redirect them, or cut
+//! them at a COMMIT.
+
+mod mysql;
 
 use std::future::pending;
 use std::io;
@@ -13,91 +15,94 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// More than most messages have; what is longer goes in several chunks.
+use mysql::{Packets, is_last_answer};
+
+/// Most messages are shorter; longer ones pass in several chunks.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// A way to the server that can be cut and mended.
-pub(crate) struct Road {
+/// A proxy in front of one server.
+pub struct Proxy {
     port: u16,
+    /// The task that accepts connections, which owns them; `None` while the proxy is cut.
     traffic: Option<JoinSet<()>>,
     rules: watch::Sender<Rules>,
-    /// Each change silences the connections that there are; the value tells whether new ones are silent too.
+    /// Each change silences the open connections. The value says whether new connections are silent too.
     silence: watch::Sender<bool>,
     commits: Arc<Commits>,
 }
 
-/// What happens to traffic. New chunks go by the present rules.
+/// What happens to traffic. A change applies from the next chunk on.
 #[derive(Clone)]
 struct Rules {
     server: String,
     /// How long each chunk waits before it is passed on.
     latency: Duration,
-    /// Of so many COMMITs to MySQL one is cut off; 0 means none.
+    /// One in this many COMMITs to MySQL is cut off; 0 means none.
     commits_per_cut: u64,
 }
 
-/// COMMITs that passed, and those that were cut off, since the way was built.
+/// How many COMMITs were seen under a rule that cuts some, and how many were cut off, since the proxy was started.
 #[derive(Default)]
 struct Commits {
     seen: AtomicU64,
     cut: AtomicU64,
 }
 
-impl Road {
-    /// A way to the database of a URL, and the URL that goes this way.
-    pub(crate) async fn to_database(url: &str) -> (Self, String) {
+impl Proxy {
+    /// Starts a proxy in front of the database of a URL. Answers the proxy, and the URL that goes through it.
+    pub async fn to_database(url: &str) -> (Self, String) {
         let (user, place) = url.split_once('@').expect("a user");
         let (server, schema) = place.split_once('/').expect("a schema");
-        let road = Self::to(server).await;
-        let url = format!("{user}@127.0.0.1:{}/{schema}", road.port);
-        (road, url)
+        let proxy = Self::to(server).await;
+        let url = format!("{user}@127.0.0.1:{}/{schema}", proxy.port);
+        (proxy, url)
     }
 
-    /// A way to a host and port.
-    pub(crate) async fn to(server: &str) -> Self {
+    /// Starts a proxy in front of a host and port.
+    pub async fn to(server: &str) -> Self {
         let rules = Rules { server: server.to_owned(), latency: Duration::ZERO, commits_per_cut: 0 };
-        let mut road = Self {
+        let mut proxy = Self {
             port: 0,
             traffic: None,
             rules: watch::Sender::new(rules),
             silence: watch::Sender::new(false),
             commits: Arc::default(),
         };
-        road.mend().await;
-        road
+        proxy.mend().await;
+        proxy
     }
 
-    /// Where the way begins.
-    pub(crate) fn port(&self) -> u16 {
+    /// Where the proxy listens. The port stays the same while the proxy is cut.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Cuts whatever there is, and lets new connections pass unharmed.
-    pub(crate) async fn mend(&mut self) {
+    /// Ends all connections, and lets new ones pass unharmed.
+    pub async fn mend(&mut self) {
         self.cut().await;
         self.silence.send_replace(false);
         self.slow(Duration::ZERO);
         self.cut_commits(0);
         let listener = self.listen().await;
         self.port = listener.local_addr().expect("it listens").port();
-        let traveller = Traveller { rules: self.rules.subscribe(), commits: self.commits.clone() };
+        let connection = Connection { rules: self.rules.subscribe(), commits: self.commits.clone() };
         let silence = self.silence.clone();
         let mut traffic = JoinSet::new();
         traffic.spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (client, _) = listener.accept().await.expect("accepts");
-                let (traveller, mut silence) = (traveller.clone(), silence.subscribe());
+                let (connection, mut silence) = (connection.clone(), silence.subscribe());
                 connections.spawn(async move {
                     if *silence.borrow_and_update() {
-                        // The client must find it open.
+                        // The connection stays open, and nothing reads from it.
                         let _client = client;
                         return pending().await;
                     }
-                    let mut journey = std::pin::pin!(traveller.travel(client));
+                    let mut passing = std::pin::pin!(connection.pass(client));
                     tokio::select! {
-                        // Its end, whatever it is, is an end.
-                        _ = &mut journey => {}
+                        // An error ends the connection just as its regular end does.
+                        _ = &mut passing => {}
                         _ = silence.changed() => pending().await,
                     }
                 });
@@ -107,8 +112,8 @@ impl Road {
         self.traffic = Some(traffic);
     }
 
-    /// Below the ports that the kernel gives to outgoing connections: else one of them could take the port while the
-    /// way is cut.
+    /// Listens on a port below those that the kernel gives to outgoing connections. Otherwise one of them could take the
+    /// port while the proxy is cut.
     async fn listen(&self) -> TcpListener {
         loop {
             let port = if self.port == 0 { fastrand::u16(10_000..32_000) } else { self.port };
@@ -119,121 +124,121 @@ impl Road {
         }
     }
 
-    /// From now on nothing goes over the connections that there are, and nobody is told, as when a host vanishes. New
-    /// ones work.
-    pub(crate) fn silence(&self) {
+    /// Silences the open connections: from now on nothing passes, and neither side is told, as when a host vanishes. New
+    /// connections work.
+    pub fn silence(&self) {
         self.silence.send_replace(false);
     }
 
-    /// As [`silence`](Self::silence), and new connections come about but nothing goes over them, as when the server is
-    /// stopped.
-    pub(crate) fn silence_all(&self) {
+    /// Silences the open connections, as [`silence`](Self::silence) does, and new ones too. New connections are accepted
+    /// but nothing passes, as when the server's process is stopped.
+    pub fn silence_all(&self) {
         self.silence.send_replace(true);
     }
 
     /// Ends all connections and refuses new ones.
-    pub(crate) async fn cut(&mut self) {
+    pub async fn cut(&mut self) {
         if let Some(mut traffic) = self.traffic.take() {
             traffic.shutdown().await;
         }
     }
 
-    /// From now on each chunk, of either direction, waits so long.
-    pub(crate) fn slow(&self, latency: Duration) {
+    /// From now on each chunk, in either direction, waits for `latency`.
+    pub fn slow(&self, latency: Duration) {
         self.rules.send_modify(|rules| rules.latency = latency);
     }
 
-    /// From now on one of so many COMMITs ends its connection, in turn after the server has answered it but before the
-    /// client has, and before the server sees it; 0 ends this.
-    pub(crate) fn cut_commits(&self, commits_per_cut: u64) {
+    /// From now on one in this many COMMITs ends its connection. Every other time the server has committed by then, and
+    /// only its answer is lost; the other times the server never sees the COMMIT. 0 ends this.
+    pub fn cut_commits(&self, commits_per_cut: u64) {
         self.rules.send_modify(|rules| rules.commits_per_cut = commits_per_cut);
     }
 
     /// How many COMMITs were cut off so far.
-    pub(crate) fn commits_cut(&self) -> u64 {
+    pub fn commits_cut(&self) -> u64 {
         self.commits.cut.load(Ordering::Relaxed)
     }
 
-    /// New connections go to another server; those that there are end.
-    pub(crate) async fn lead_to(&mut self, server: &str) {
+    /// Ends all connections, and passes new ones to another server.
+    pub async fn redirect_to(&mut self, server: &str) {
         self.rules.send_modify(|rules| server.clone_into(&mut rules.server));
         self.mend().await;
     }
 }
 
-/// One connection through.
+/// What one connection through the proxy goes by.
 #[derive(Clone)]
-struct Traveller {
+struct Connection {
     rules: watch::Receiver<Rules>,
     commits: Arc<Commits>,
 }
 
-/// What becomes of the connection at a COMMIT.
+/// What happens to the connection at a COMMIT.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Pass,
-    /// The server does not see it.
+    /// The server does not see the COMMIT.
     CutBefore,
-    /// The server has answered it, the client does not see that.
+    /// The server answers the COMMIT, and the client does not see the answer.
     CutAfter,
 }
 
-impl Traveller {
-    async fn travel(self, client: TcpStream) -> io::Result<()> {
+impl Connection {
+    async fn pass(self, client: TcpStream) -> io::Result<()> {
         let server = self.rules.borrow().server.clone();
         let server = TcpStream::connect(server).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let (doomed, doom) = watch::channel(false);
+        let (cut_after, is_cut_after) = watch::channel(false);
         tokio::select! {
-            ended = self.requests(from_client, to_server, doomed) => ended,
-            ended = self.replies(from_server, to_client, doom) => ended,
+            ended = self.pass_requests(from_client, to_server, cut_after) => ended,
+            ended = self.pass_replies(from_server, to_client, is_cut_after) => ended,
         }
     }
 
-    async fn requests(
+    async fn pass_requests(
         &self,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
-        doomed: watch::Sender<bool>,
+        cut_after: watch::Sender<bool>,
     ) -> io::Result<()> {
-        let (mut chunk, mut packets) = (vec![0; CHUNK_BYTES], MysqlPackets::default());
+        let (mut chunk, mut packets) = (vec![0; CHUNK_BYTES], Packets::default());
         loop {
             let count = from.read(&mut chunk).await?;
             if count == 0 {
                 return Ok(());
             }
             let rules = self.rules.borrow().clone();
-            let commits = packets.complete(&chunk[..count]).iter().any(|packet| commits(packet));
+            let commits = packets.complete(&chunk[..count]).iter().any(|packet| mysql::commits(packet));
             let fate = if commits { self.fate(rules.commits_per_cut) } else { Fate::Pass };
             if fate == Fate::CutBefore {
                 return Ok(());
             }
             if fate == Fate::CutAfter {
-                doomed.send_replace(true);
+                cut_after.send_replace(true);
             }
             pause(rules.latency).await;
             to.write_all(&chunk[..count]).await?;
         }
     }
 
-    async fn replies(
+    async fn pass_replies(
         &self,
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
-        doom: watch::Receiver<bool>,
+        is_cut_after: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let (mut chunk, mut withheld) = (vec![0; CHUNK_BYTES], MysqlPackets::default());
+        let (mut chunk, mut withheld) = (vec![0; CHUNK_BYTES], Packets::default());
         loop {
             let count = from.read(&mut chunk).await?;
             if count == 0 {
                 return Ok(());
             }
-            // MySQL answers one request after the other: what comes now are the answers to the statements before the
-            // COMMIT, then the one to it.
-            if *doom.borrow() {
+            // MySQL answers one statement after the other. What comes now are the answers to the statements before the
+            // COMMIT, and last the answer to the COMMIT.
+            if *is_cut_after.borrow() {
                 if withheld.complete(&chunk[..count]).iter().any(|packet| is_last_answer(packet)) {
                     return Ok(());
                 }
@@ -258,53 +263,4 @@ async fn pause(latency: Duration) {
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-}
-
-/// Finds the packets in what one side of a connection to MySQL sends, wherever chunks end: a length of three bytes, a
-/// number, the content.
-#[derive(Default)]
-struct MysqlPackets {
-    /// What has come of the packet that is not complete.
-    begun: Vec<u8>,
-}
-
-impl MysqlPackets {
-    /// The contents of those packets that are complete now.
-    fn complete(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.begun.extend_from_slice(bytes);
-        let mut complete = Vec::new();
-        while let [low, middle, high, _, content @ ..] = &self.begun[..] {
-            let length = usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16;
-            let Some(content) = content.get(..length) else { break };
-            complete.push(content.to_vec());
-            self.begun.drain(..4 + length);
-        }
-        complete
-    }
-}
-
-/// Whether the statements of a packet end with a COMMIT.
-fn commits(packet: &[u8]) -> bool {
-    const QUERY: u8 = 3;
-    packet.first() == Some(&QUERY) && packet.to_ascii_uppercase().ends_with(b"COMMIT")
-}
-
-/// Whether no answer follows to the statements of a packet, of which none asks for rows.
-fn is_last_answer(packet: &[u8]) -> bool {
-    const OK: u8 = 0;
-    const MORE_FOLLOW: u8 = 8;
-    // Two numbers of their own length stand before the flags.
-    let number = |bytes: &mut &[u8]| {
-        let length = match bytes.first() {
-            Some(0xfc) => 3,
-            Some(0xfd) => 4,
-            Some(0xfe) => 9,
-            _ => 1,
-        };
-        *bytes = bytes.get(length..).unwrap_or_default();
-    };
-    let Some((&OK, mut rest)) = packet.split_first() else { return true };
-    number(&mut rest);
-    number(&mut rest);
-    rest.first().is_none_or(|flags| flags & MORE_FOLLOW == 0)
 }

@@ -1,38 +1,48 @@
-//! A redis-server that can be killed, emptied, rewound and replicated.
+//! A redis-server that a test can kill, stop, empty and rewind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::process::{Process, free_port, program};
 
-/// Loading a small append-only file takes no time, but the machine has other things to do.
+/// A start takes well under a second. The bound is generous because the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(20);
 
-/// When what was written is on the disk.
+/// When a write reaches the disk.
 #[derive(Clone, Copy, Debug)]
 pub enum Fsync {
-    /// Before it is answered, so that a killed server has lost nothing.
+    /// Before it is answered. A killed server loses nothing.
     Always,
-    /// Within a second, as in production.
+    /// Within a second, as in production. A killed server may lose the last second.
     EverySecond,
 }
 
-/// One server with a folder of its own.
+/// One server; it is killed when it goes out of scope.
 pub struct Redis {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
     fsync: Fsync,
-    /// Settings of this server alone.
+    /// What this server was started with beside what all servers are.
     settings: Vec<String>,
     process: Process,
+    /// Removed after the process has ended, if the server has its folder to itself.
+    _home: Option<TempDir>,
 }
 
 impl Redis {
-    /// Starts an empty one. `name` is that of its folder and its log.
+    /// Starts an empty server for one test, with these settings. Its folder is removed with it.
+    pub async fn private(settings: &[&str]) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let started = Self::start_with(home.path(), "redis", Fsync::EverySecond, settings).await;
+        Self { _home: Some(home), ..started.unwrap_or_else(|error| panic!("{error}, or use tests/run")) }
+    }
+
+    /// Starts an empty server. Its folder and its log are in `home`, under this name.
     ///
     /// # Errors
     /// It is not installed, or its folder cannot be made.
@@ -40,7 +50,7 @@ impl Redis {
         Self::start_with(home, name, fsync, &[]).await
     }
 
-    /// As [`start`](Self::start), with settings of its own, which it keeps when it is started again.
+    /// Starts an empty server as [`start`](Self::start) does, with settings that it keeps at every restart.
     ///
     /// # Errors
     /// It is not installed, or its folder cannot be made.
@@ -52,14 +62,19 @@ impl Redis {
         let port = free_port();
         let settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         let process = launch(&program, &folder, port, fsync, &settings, "yes");
-        let mut redis = Self { program, folder, port, fsync, settings, process };
+        let mut redis = Self { program, folder, port, fsync, settings, process, _home: None };
         redis.until_up().await;
         Ok(redis)
     }
 
-    /// Its address.
+    /// Its host and port.
     pub fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its URL, without a password.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.server())
     }
 
     /// Its port.
@@ -67,42 +82,42 @@ impl Redis {
         self.port
     }
 
-    /// The number of its process.
+    /// The id of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it (SIGKILL). Its port stays free for the restart.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Stops it in its tracks (`STOP`), or lets it go on (`CONT`).
+    /// Sends its process a signal: `STOP` halts it, `CONT` lets it go on.
     pub fn signal(&self, signal: &str) {
         self.process.signal(signal);
     }
 
-    /// Starts it again with its append-only file, which has all that was ever answered.
+    /// Restarts it with its append-only file.
     pub async fn restart(&mut self) {
         self.relaunch("yes").await;
     }
 
-    /// Starts it again without anything it had.
+    /// Restarts it without any of its data.
     pub async fn restart_empty(&mut self) {
         self.forget();
         self.relaunch("yes").await;
     }
 
-    /// Starts it again with this snapshot instead of what it had.
+    /// Restarts it with this snapshot instead of its data.
     pub async fn restart_from(&mut self, snapshot: &Path) {
         self.forget();
         fs::copy(snapshot, self.snapshot_file()).expect("a snapshot");
-        // With an append-only file it would not read the snapshot.
+        // Redis reads no snapshot while its append-only file is on.
         self.relaunch("no").await;
         self.command(&["CONFIG", "SET", "appendonly", "yes"]).await;
     }
 
-    /// Writes what it has now into a file and answers that.
+    /// Writes a snapshot of its data, and answers the path.
     pub async fn snapshot(&self) -> PathBuf {
         self.command(&["SAVE"]).await;
         let kept = self.folder.join("kept.rdb");
@@ -110,7 +125,7 @@ impl Redis {
         kept
     }
 
-    /// Runs one command and answers what `redis-cli` prints, one line a value.
+    /// Runs one command, and answers the lines that `redis-cli` prints, one for each value.
     pub async fn command(&self, words: &[&str]) -> Vec<String> {
         self.try_command(words).await.unwrap_or_else(|error| panic!("Redis, {words:?}: {error}"))
     }
@@ -132,7 +147,7 @@ impl Redis {
     }
 
     fn forget(&self) {
-        // There may be none of them.
+        // Either may not exist.
         let _ = fs::remove_file(self.snapshot_file());
         let _ = fs::remove_dir_all(self.folder.join("appendonlydir"));
     }
@@ -147,13 +162,14 @@ impl Redis {
         self.process
             .until_up(START_MAX, async || {
                 let asked = Command::new("redis-cli").args(["-p", &port, "ping"]).kill_on_drop(true).output().await;
-                asked.is_ok_and(|answer| answer.stdout.starts_with(b"PONG"))
+                // A server that wants a password is up too.
+                asked.is_ok_and(|answer| [&b"PONG"[..], b"NOAUTH"].iter().any(|up| answer.stdout.starts_with(up)))
             })
             .await;
     }
 }
 
-/// Nothing is saved unless it is asked for.
+/// Starts the process. It writes no snapshots by itself. `settings` come last, so they win.
 fn launch(program: &Path, folder: &Path, port: u16, fsync: Fsync, settings: &[String], appendonly: &str) -> Process {
     let (port, folder_text) = (port.to_string(), folder.to_string_lossy());
     let fsync = match fsync {

@@ -7,16 +7,16 @@ use crate::patience::within;
 use crate::process::free_port;
 use crate::redis::{Fsync, Redis};
 
-/// Slots of every cluster.
+/// How many slots every cluster has.
 const SLOTS: u32 = 16_384;
 
 /// The nodes have found each other and serve every slot within this.
 const FORM_MAX: Duration = Duration::from_secs(30);
 
-/// A node that does not answer the others for so long is taken for dead, and its replica takes over.
+/// The others declare a node dead that has not answered for this long. Then its replica takes over.
 const NODE_TIMEOUT_MS: &str = "1500";
 
-/// Primaries that share the slots, and perhaps replicas of the first.
+/// Primaries that share the slots, and replicas of the first primary.
 pub struct RedisCluster {
     nodes: Vec<Node>,
     primaries: usize,
@@ -28,7 +28,7 @@ struct Node {
 }
 
 impl RedisCluster {
-    /// Starts the nodes in `home` and waits until they serve every slot. Replicas are all of the first primary.
+    /// Starts the nodes in `home`, and waits until they serve every slot. All replicas are of the first primary.
     ///
     /// # Errors
     /// Redis is not installed, or a folder cannot be made.
@@ -40,7 +40,7 @@ impl RedisCluster {
             let settings = ["--cluster-enabled", "yes", "--cluster-port", &bus_port];
             let settings = [&settings[..], &["--cluster-node-timeout", NODE_TIMEOUT_MS]].concat();
             let redis = Redis::start_with(home, &format!("node-{number}"), Fsync::EverySecond, &settings).await?;
-            // Nodes that begin with the same epoch would contend for each other's slots.
+            // Nodes with the same epoch would contend for each other's slots.
             redis.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]).await;
             let id = redis.command(&["CLUSTER", "MYID"]).await.remove(0);
             nodes.push(Node { redis, id });
@@ -66,12 +66,12 @@ impl RedisCluster {
         Ok(cluster)
     }
 
-    /// One node. Primaries come first.
+    /// The node of this number. Primaries come first.
     pub fn node(&mut self, number: usize) -> &mut Redis {
         &mut self.nodes[number].redis
     }
 
-    /// Runs one command on every primary, and answers each one's lines.
+    /// Runs one command on every primary, and answers the lines of each.
     pub async fn on_primaries(&self, words: &[&str]) -> Vec<Vec<String>> {
         let asked = self.nodes[..self.primaries].iter().map(|node| node.redis.command(words));
         let mut answers = Vec::new();
@@ -81,21 +81,21 @@ impl RedisCluster {
         answers
     }
 
-    /// The slot of a key, and the number of the primary that had it when the cluster was started.
+    /// The slot of a key, and the number of the primary that the slot began at.
     pub async fn first_home(&self, key: &str) -> (u32, usize) {
         let slot = self.nodes[0].redis.command(&["CLUSTER", "KEYSLOT", key]).await.remove(0);
         let slot: u32 = slot.parse().expect("a number");
         (slot, (0..self.primaries).rfind(|&number| self.slots_from(number) <= slot).expect("one has it"))
     }
 
-    /// Opens a slot to be moved from one primary to another: from now on its keys may be at either.
+    /// Begins to move a slot from one primary to another. From now on its keys may be at either.
     pub async fn open_slot(&self, slot: u32, from: usize, to: usize) {
         let (slot, from, to) = (slot.to_string(), &self.nodes[from], &self.nodes[to]);
         to.redis.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from.id]).await;
         from.redis.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to.id]).await;
     }
 
-    /// Moves one key of an open slot, and tells whether there was one.
+    /// Moves one key of an open slot. Answers whether there was one left.
     pub async fn move_key(&self, slot: u32, from: usize, to: usize) -> bool {
         let (from, to) = (&self.nodes[from].redis, self.nodes[to].redis.port().to_string());
         let keys = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1"]).await;
@@ -104,7 +104,7 @@ impl RedisCluster {
         true
     }
 
-    /// Ends the move: the slot is the other primary's.
+    /// Ends the move. The slot belongs to the other primary now.
     pub async fn close_slot(&self, slot: u32, to: usize) {
         let (slot, id) = (slot.to_string(), &self.nodes[to].id);
         self.nodes[to].redis.command(&["CLUSTER", "SETSLOT", &slot, "NODE", id]).await;
@@ -131,7 +131,7 @@ impl RedisCluster {
         }
     }
 
-    /// Waits until a node's answer has all of these.
+    /// Waits until a node's answer contains all of `wanted`.
     async fn until_one(&self, number: usize, what: &str, words: &[&str], wanted: &[&str]) {
         let redis = &self.nodes[number].redis;
         let found = within(FORM_MAX, async || {

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use stockhold_servers::mariadb::Mariadb;
 use stockhold_servers::process::{Process, free_port};
-
-use crate::road::Road;
+use stockhold_servers::proxy::Proxy;
 
 /// Starting includes a look at the tables.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -38,8 +37,8 @@ const SETTINGS: [(&str, &str); 9] = [
 pub(crate) struct Instance {
     pub(crate) name: String,
     pub(crate) port: u16,
-    pub(crate) redis: Road,
-    pub(crate) mysql: Road,
+    pub(crate) redis: Proxy,
+    pub(crate) mysql: Proxy,
     log: PathBuf,
     /// The length of the log when the process was started.
     log_read: u64,
@@ -51,7 +50,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Starts an instance with its own links to these servers.
     pub(crate) async fn start(home: &Path, name: &str, redis: &str, mysql: &str) -> Self {
-        let (redis, mysql) = (Road::to(redis).await, Road::to(mysql).await);
+        let (redis, mysql) = (Proxy::to(redis).await, Proxy::to(mysql).await);
         let (port, log) = (free_port(), home.join(format!("{name}.log")));
         let process = launch(port, &redis, &mysql, &log, None);
         let mut instance =
@@ -110,7 +109,7 @@ fn log_from(log: &Path, read: u64) -> Vec<u8> {
 }
 
 /// This program is the service too (see `main`).
-fn launch(port: u16, redis: &Road, mysql: &Road, log: &Path, failpoint: Option<&str>) -> Process {
+fn launch(port: u16, redis: &Proxy, mysql: &Proxy, log: &Path, failpoint: Option<&str>) -> Process {
     let program = std::env::current_exe().expect("this program is a file");
     let mut arguments = vec!["serve".to_owned()];
     let own = [

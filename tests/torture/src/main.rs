@@ -19,10 +19,6 @@ mod history;
 mod instance;
 mod order;
 mod plan;
-#[path = "../../it/support/road.rs"]
-// The tests have other uses for it.
-#[allow(dead_code)]
-mod road;
 mod run;
 mod table;
 mod torture;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use stockhold_servers::proxy::Proxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::act::{Act, Promise};
 use crate::instance::Instance;
-use crate::road::Road;
 use crate::world::World;
 
 /// The delay that a slow link adds to each chunk, in each direction.
@@ -72,26 +72,26 @@ impl Link {
     }
 
     pub(crate) async fn strike(self, world: &mut World, victim: usize, act: &Act) -> Result<(), String> {
-        for road in self.roads(world, victim) {
+        for proxy in self.proxies(world, victim) {
             match self.harm {
-                Harm::Cut => road.cut().await,
-                Harm::Silence => road.silence_all(),
-                Harm::Slow => road.slow(LATENCY),
+                Harm::Cut => proxy.cut().await,
+                Harm::Silence => proxy.silence_all(),
+                Harm::Slow => proxy.slow(LATENCY),
             }
         }
         // Probes see the other harms. A slow link must be measured, because on a busy machine everything is slow.
         let mut harmed = Ok(());
         if self.harm == Harm::Slow {
-            for road in self.roads(world, victim) {
-                harmed = harmed.and(is_slow(road, self.store).await);
+            for proxy in self.proxies(world, victim) {
+                harmed = harmed.and(is_slow(proxy, self.store).await);
             }
         }
         act.pass().await;
-        for road in self.roads(world, victim) {
+        for proxy in self.proxies(world, victim) {
             match self.harm {
-                Harm::Cut => road.mend().await,
-                Harm::Silence => road.silence(),
-                Harm::Slow => road.slow(Duration::ZERO),
+                Harm::Cut => proxy.mend().await,
+                Harm::Silence => proxy.silence(),
+                Harm::Slow => proxy.slow(Duration::ZERO),
             }
         }
         harmed
@@ -115,14 +115,14 @@ impl Link {
         }
     }
 
-    fn roads(self, world: &mut World, victim: usize) -> impl Iterator<Item = &mut Road> {
+    fn proxies(self, world: &mut World, victim: usize) -> impl Iterator<Item = &mut Proxy> {
         let instances = world.instances.iter_mut().enumerate();
         let hurt = instances.filter(move |(index, _)| self.both || *index == victim);
-        hurt.map(move |(_, instance)| road(instance, self.store))
+        hurt.map(move |(_, instance)| proxy(instance, self.store))
     }
 }
 
-fn road(instance: &mut Instance, store: Store) -> &mut Road {
+fn proxy(instance: &mut Instance, store: Store) -> &mut Proxy {
     match store {
         Store::Redis => &mut instance.redis,
         Store::Mysql => &mut instance.mysql,
@@ -130,10 +130,10 @@ fn road(instance: &mut Instance, store: Store) -> &mut Road {
 }
 
 /// Waits for the first bytes of the server: MySQL sends a greeting, Redis must be asked.
-async fn is_slow(road: &Road, store: Store) -> Result<(), String> {
+async fn is_slow(proxy: &Proxy, store: Store) -> Result<(), String> {
     let begin = Instant::now();
     let greeted = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", road.port())).await?;
+        let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).await?;
         if store == Store::Redis {
             stream.write_all(b"PING\r\n").await?;
         }

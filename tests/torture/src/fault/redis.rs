@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stockhold_servers::patience::within;
+use stockhold_servers::proxy::Proxy;
 use stockhold_servers::redis::{Fsync, Redis};
 
 use crate::act::Act;
-use crate::road::Road;
 use crate::world::World;
 
 /// A replica copies its primary, and notices that a link is lost or back, within this time.
@@ -56,7 +56,7 @@ pub(super) async fn rewound(world: &mut World, act: &Act) -> Result<(), String> 
 
 /// The replica lags by as long as the fault lasts.
 pub(super) async fn failed_over(world: &mut World, act: &Act) -> Result<(), String> {
-    let mut link = Road::to(&world.redis.server()).await;
+    let mut link = Proxy::to(&world.redis.server()).await;
     let name = format!("redis-replica-{}", REPLICAS.fetch_add(1, Ordering::Relaxed) + 1);
     let replica = Redis::start(&world.home, &name, Fsync::Always).await?;
     replica.command(&["REPLICAOF", "127.0.0.1", &link.port().to_string()]).await;
@@ -75,7 +75,7 @@ pub(super) async fn failed_over(world: &mut World, act: &Act) -> Result<(), Stri
     world.redis = replica;
     let server = world.redis.server();
     for instance in &mut world.instances {
-        instance.redis.lead_to(&server).await;
+        instance.redis.redirect_to(&server).await;
     }
     act.has_forgotten(&world.redis, &witness).await
 }
