@@ -1,4 +1,4 @@
-//! The service as a process: how it starts, how it does not, and how it ends.
+//! The service as a process: its start, what stops a start, outages of its stores, and its end.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -9,6 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use stockhold::grpc::v1::{Reservation, ReservationState, SetStockItem, SetStockRequest};
 use stockhold_servers::redis::Redis;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tonic::Status;
 
 use crate::support::client::Caller;
@@ -16,41 +17,46 @@ use crate::support::server::{Instance, TestService, stockhold, terminate};
 use crate::support::{database, eventually};
 
 #[tokio::test]
-async fn a_service_that_is_told_to_stop_ends_well() {
+async fn sigterm_ends_the_service_without_an_error() {
     let mut service = Instance::embedded().start();
     service.terminate();
     let status = service.wait_exit();
     assert!(status.success(), "{status}; its log:\n{}", service.log());
 }
 
-/// A service with a confirm under way whose commit takes so long.
+/// A service that is shutting down while a confirm is under way, whose commit sleeps for `sleep_ms`.
 async fn confirming(sleep_ms: u32) -> (TestService, JoinHandle<Result<Reservation, Status>>) {
     let instance = Instance::embedded().env("FAILPOINTS", &format!("ledger-before-commit=1*sleep({sleep_ms})"));
-    // The commit sleeps a thread away.
+    // The commit blocks a thread while it sleeps.
     let service = instance.arg("--threads").arg("2").start();
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 5).await;
     caller.reserve("order", &[("a", 1)]).await.expect("held");
     let mut other = caller.clone();
     let confirm = tokio::spawn(async move { other.confirm("order").await });
-    eventually("it has begun", Duration::from_secs(5), async || caller.is("order", ReservationState::Confirming).await)
-        .await;
+    eventually("the confirm has begun", Duration::from_secs(5), async || {
+        caller.is("order", ReservationState::Confirming).await
+    })
+    .await;
     service.terminate();
-    eventually("it is shutting down", Duration::from_secs(5), async || service.log().contains("shutting down")).await;
+    eventually("the service is shutting down", Duration::from_secs(5), async || {
+        service.log().contains("shutting down")
+    })
+    .await;
     (service, confirm)
 }
 
 #[tokio::test]
 async fn a_call_under_way_is_answered_before_the_end() {
-    // Well below the time that the ledger gives a try.
+    // Much less than the ledger waits for one attempt.
     let (mut service, confirm) = confirming(3_000).await;
-    assert!(!confirm.is_finished(), "it is under way");
+    assert!(!confirm.is_finished(), "the confirm is under way");
     confirm.await.expect("does not panic").expect("confirmed");
     assert!(service.wait_exit().success(), "{}", service.log());
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_ends_the_service_at_once() {
     let (mut service, confirm) = confirming(30_000).await;
     service.terminate();
     assert_eq!(service.wait_exit().code(), Some(130), "{}", service.log());
@@ -75,8 +81,8 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
-/// The exit code, and what was said on stderr.
-fn refused(output: std::io::Result<Output>) -> (Option<i32>, String) {
+/// The exit code, and the text on stderr.
+fn exit_and_stderr(output: std::io::Result<Output>) -> (Option<i32>, String) {
     let output = output.expect("stockhold runs");
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
@@ -98,7 +104,7 @@ fn a_wrong_value_stops_the_start_with_one_line() {
         if !variable.0.is_empty() {
             command.env(variable.0, variable.1);
         }
-        let (code, stderr) = refused(command.output());
+        let (code, stderr) = exit_and_stderr(command.output());
         assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{flags:?} {variable:?}: {stderr}");
         assert!(stderr.starts_with("error: ") && stderr.contains(text), "{stderr}");
         assert!(!stderr.contains("secret"), "{stderr}");
@@ -106,24 +112,24 @@ fn a_wrong_value_stops_the_start_with_one_line() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reached_or_had_at_the_start_is_named() {
+async fn a_port_or_a_store_that_cannot_be_used_stops_the_start_with_its_name() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = taken.local_addr().expect("an address").to_string();
-    let nobody = format!("127.0.0.1:{}", free_port());
-    let (database, redis) = (format!("mysql://root:secret@{nobody}/shop"), format!("redis://:secret@{nobody}"));
+    let closed = format!("127.0.0.1:{}", free_port());
+    let (database, redis) = (format!("mysql://root:secret@{closed}/shop"), format!("redis://:secret@{closed}"));
     let locked = Redis::private(&["--requirepass", "another"]).await;
     let wrong_password = format!("redis://:secret@{}", locked.server());
     for (flags, text) in [
         (&["--listen", &taken][..], "cannot listen on "),
         (
             &["--database-url", &database],
-            &format!("the database mysql://***@{nobody}/shop is away: the database did not answer: Connection Error: "),
+            &format!("the database mysql://***@{closed}/shop is away: the database did not answer: Connection Error: "),
         ),
         (&["--database-url", &database], "(--start-timeout) the start gives up: start it, or correct --database-url"),
         (
             &["--redis-url", &redis],
             &format!(
-                "Redis at redis://***@{nobody} is away: the holds' store could not be reached: Connection refused; \
+                "Redis at redis://***@{closed} is away: the holds' store could not be reached: Connection refused; \
                  after 1ms (--start-timeout) the start gives up: start it, or correct --redis-url"
             ),
         ),
@@ -135,13 +141,13 @@ async fn what_cannot_be_reached_or_had_at_the_start_is_named() {
         if flags[0] != "--listen" {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let (code, stderr) = refused(command.current_dir(folder.path()).output());
+        let (code, stderr) = exit_and_stderr(command.current_dir(folder.path()).output());
         let last = stderr.lines().last().unwrap_or_default();
         assert_eq!(code, Some(1), "{stderr}");
         assert!(last.starts_with("error: ") && last.contains(text), "{stderr}");
         assert!(!stderr.contains("secret"), "{stderr}");
-        let said_once = |cause: &str| last.matches(cause).count() <= 1;
-        assert!(said_once("Connection refused") && said_once("cannot listen"), "{stderr}");
+        let at_most_once = |cause: &str| last.matches(cause).count() <= 1;
+        assert!(at_most_once("Connection refused") && at_most_once("cannot listen"), "{stderr}");
     }
 }
 
@@ -150,12 +156,14 @@ async fn a_start_waits_for_a_redis_that_is_away() {
     let mut server = Redis::private(&[]).await;
     server.kill();
     let url = server.url();
+    // The start meets a server that hangs up. Then the server ends, and Redis takes its port.
+    let hanging_up = tokio::net::TcpListener::bind(server.server()).await.expect("the port is free");
     let starting = Instance::embedded().arg("--redis-url").arg(&url);
     let starting = tokio::task::spawn_blocking(move || starting.start());
-    // The start has met the closed port before the server is there, or it does not wait at all and the test shows less.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(timeout(Duration::from_secs(60), hanging_up.accept()).await.expect("the start asks").expect("accepts"));
+    drop(hanging_up);
     server.restart_empty().await;
-    let mut service = starting.await.expect("it starts");
+    let mut service = starting.await.expect("the service starts");
     let mut caller = Caller::connect(service.address()).await;
     caller.set("a", 1).await;
     caller.reserve("order", &[("a", 1)]).await.expect("held");
@@ -164,12 +172,12 @@ async fn a_start_waits_for_a_redis_that_is_away() {
     let log = service.log();
     assert!(log.contains(&format!("waiting for Redis at {url}: ")), "{log}");
     for found in ["starts instance=", " SQLite 3.", ": Redis ", ", standalone, "] {
-        assert!(log.contains(found), "the log does not say {found:?}:\n{log}");
+        assert!(log.contains(found), "the log does not have {found:?}:\n{log}");
     }
 }
 
 #[tokio::test]
-async fn a_store_that_goes_and_comes_back_is_told_in_a_few_lines() {
+async fn an_outage_of_redis_takes_few_lines_of_the_log() {
     const LOCATIONS: usize = 40;
     let mut server = Redis::private(&[]).await;
     let service = Instance::embedded().arg("--redis-url").arg(&server.url()).start();
@@ -186,26 +194,26 @@ async fn a_store_that_goes_and_comes_back_is_told_in_a_few_lines() {
         service.log().matches("a background task fails").count() >= 3
     })
     .await;
-    // Each of three tasks runs for each location, every second.
+    // Meanwhile each of three tasks runs for each location, every second.
     tokio::time::sleep(Duration::from_secs(3)).await;
     server.restart_empty().await;
-    eventually("it works again", Duration::from_secs(30), async || {
+    eventually("background work succeeds again", Duration::from_secs(30), async || {
         let log = service.log();
         log.matches("a background task works again").count() >= 3 && log.contains("is back")
     })
     .await;
     let log = service.log();
-    let told: Vec<_> = log.lines().skip(before).collect();
-    assert!(told.len() < 30, "{} lines", told.len());
+    let lines = log.lines().count() - before;
+    assert!(lines < 30, "{lines} lines");
     for line in ["the holds' store is away", "the holds' store is back: it was away for "] {
         assert_eq!(log.matches(line).count(), 1, "{line}");
     }
     for debug in ["Unavailable(", "Holds(", "Some(", "Err("] {
-        assert!(!log.contains(debug), "{debug} is the debug form of Rust");
+        assert!(!log.contains(debug), "the log has Rust's debug form: {debug}");
     }
 }
 
-/// A process that is killed when the test ends before it does.
+/// A process that is killed when it goes out of scope.
 struct Guarded(Child);
 
 impl Drop for Guarded {
@@ -216,7 +224,7 @@ impl Drop for Guarded {
 }
 
 #[tokio::test]
-async fn a_start_that_waits_can_be_stopped() {
+async fn sigterm_ends_a_start_that_waits() {
     let database = database::mysql().await;
     let (keeper, observer) = (database.connect().await, database.connect().await);
     let lock = "DO GET_LOCK(CONCAT('stockhold.', LEFT(SHA2(DATABASE(), 256), 40)), 0)";
@@ -224,7 +232,7 @@ async fn a_start_that_waits_can_be_stopped() {
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--database-url", &database.url];
     let child = stockhold().args(arguments).stderr(Stdio::null()).spawn().expect("stockhold starts");
     let mut service = Guarded(child);
-    eventually("it waits for its turn to migrate", Duration::from_secs(20), async || {
+    eventually("the start waits for its turn to migrate", Duration::from_secs(20), async || {
         let sql = "SELECT id FROM information_schema.processlist \
                    WHERE db = DATABASE() AND info LIKE 'SELECT%GET_LOCK%60%' AND id <> CONNECTION_ID()";
         let found = observer.query_one_raw(Statement::from_string(DbBackend::MySql, sql)).await;
@@ -232,26 +240,26 @@ async fn a_start_that_waits_can_be_stopped() {
     })
     .await;
     terminate(&service.0);
-    eventually("it ends", Duration::from_secs(10), async || matches!(service.0.try_wait(), Ok(Some(_)))).await;
-    assert!(service.0.wait().expect("it has ended").success());
+    eventually("the service ends", Duration::from_secs(10), async || matches!(service.0.try_wait(), Ok(Some(_)))).await;
+    assert!(service.0.wait().expect("it has an exit status").success());
     keeper.close().await.expect("closes");
     database.remove().await;
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_stops_nothing() {
+async fn the_service_runs_although_its_log_cannot_be_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let address = format!("127.0.0.1:{}", free_port());
-    let full = File::options().write(true).open("/dev/full").expect("a disk that is full");
+    let full = File::options().write(true).open("/dev/full").expect("there is a full device");
     let mut command = stockhold();
     command.args(["serve", "--listen", &address]).env("RUST_LOG", "debug").current_dir(folder.path());
     let mut service = Guarded(command.stderr(full).spawn().expect("stockhold starts"));
-    eventually("it answers", Duration::from_secs(30), async || {
+    eventually("the service answers", Duration::from_secs(30), async || {
         let set = stockhold().args(["stock", "set", "sku-a=7", "--addr", &address]).output();
         set.expect("stockhold runs").status.success()
     })
     .await;
     terminate(&service.0);
-    eventually("it ends", Duration::from_secs(30), async || matches!(service.0.try_wait(), Ok(Some(_)))).await;
-    assert!(service.0.wait().expect("it has ended").success());
+    eventually("the service ends", Duration::from_secs(30), async || matches!(service.0.try_wait(), Ok(Some(_)))).await;
+    assert!(service.0.wait().expect("it has an exit status").success());
 }

@@ -1,5 +1,5 @@
-//! What only the Redis store can show: settings that break a promise, full memory, a server that loses its functions or
-//! goes away.
+//! What only the store in Redis can show: settings that weaken a promise, a full memory, lost functions, lost
+//! connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +38,7 @@ async fn a_redis_that_may_evict_holds_is_refused() {
 }
 
 #[tokio::test]
-async fn a_redis_that_keeps_nothing_is_warned_about() {
+async fn a_redis_without_an_append_only_file_is_warned_about() {
     for (settings, warning) in [
         (&["--appendonly", "no"][..], Some("all holds are lost")),
         (&["--appendonly", "no", "--save", "60 1"], Some("since the last snapshot")),
@@ -65,10 +65,10 @@ async fn a_full_redis_refuses_holds_and_frees_stock() {
 
     let refused = apply(&holds, reserve("3", &[("a", 1)])).await;
     assert!(matches!(refused, Err(HoldsError::Full)), "{refused:?}");
-    // An instance that starts now can do that as well.
+    // An instance that starts now can free stock too.
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     let freeing = [
-        // A hold that was confirmed in time is confirmed, whatever policy was asked for.
+        // The hold is live, so it is confirmed without taking stock again.
         reacquire("1"),
         settle("1", stockhold::domain::Outcome::Confirmed, &[("a", 1)], &[("a", 99)]),
         cancel("2"),
@@ -82,7 +82,7 @@ async fn a_full_redis_refuses_holds_and_frees_stock() {
 }
 
 #[tokio::test]
-async fn a_server_that_lost_its_functions_gets_them_again_and_other_versions_keep_theirs() {
+async fn lost_functions_are_loaded_again_and_those_of_other_versions_stay() {
     let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
@@ -97,7 +97,7 @@ async fn a_server_that_lost_its_functions_gets_them_again_and_other_versions_kee
 }
 
 #[tokio::test]
-async fn a_redis_that_went_away_is_an_error_at_once_and_heals_by_itself() {
+async fn while_redis_is_away_calls_fail_without_being_sent_and_later_ones_succeed() {
     let mut server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
@@ -109,13 +109,13 @@ async fn a_redis_that_went_away_is_an_error_at_once_and_heals_by_itself() {
     .await;
 
     server.restart_empty().await;
-    eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    eventually("Redis answers again", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
-    assert_eq!(reply, Reply::Missing(vec![sku("a")]), "nothing of before was executed later");
+    assert_eq!(reply, Reply::Missing(vec![sku("a")]), "no earlier call was executed later");
 }
 
-/// Holds in a Redis that is reached by a way which can be hurt.
-async fn by_road(server: &Redis) -> (Proxy, RedisHolds) {
+/// Holds in a Redis behind a proxy.
+async fn behind_proxy(server: &Redis) -> (Proxy, RedisHolds) {
     let proxy = Proxy::to(&server.server()).await;
     let url = format!("redis://127.0.0.1:{}", proxy.port());
     let config = RedisConfig { url, timeout: Duration::from_millis(300), ..config(server) };
@@ -124,12 +124,12 @@ async fn by_road(server: &Redis) -> (Proxy, RedisHolds) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_server_that_takes_over_is_found() {
+async fn connections_follow_to_a_server_that_takes_over() {
     let (first, second) = (Redis::private(&[]).await, Redis::private(&[]).await);
-    let (mut proxy, holds) = by_road(&first).await;
+    let (mut proxy, holds) = behind_proxy(&first).await;
     stocked(&holds).await;
     proxy.redirect_to(&second.server()).await;
-    eventually("it is back", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    eventually("Redis answers again", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("answers");
     assert_eq!(reply, Reply::Missing(vec![sku("a")]), "the other one is empty");
 }
@@ -137,21 +137,22 @@ async fn another_server_that_takes_over_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_fell_silent_are_replaced_under_load() {
     let server = Redis::private(&[]).await;
-    let (proxy, holds) = by_road(&server).await;
+    let (proxy, holds) = behind_proxy(&server).await;
     stocked(&holds).await;
-    // Whatever goes over them is acknowledged and never answered.
+    // What is sent over them is acknowledged by TCP and never answered.
     proxy.silence();
     let unknown = apply(&holds, reserve("1", &[("a", 1)])).await;
     assert!(matches!(unknown, Err(HoldsError::OutcomeUnknown(_))), "{unknown:?}");
-    eventually("it heals by itself", Duration::from_secs(10), async || {
+    eventually("calls succeed again", Duration::from_secs(10), async || {
         let calls = (0..10).map(|_| apply(&holds, Command::Sweep));
         futures::future::join_all(calls).await.iter().all(Result::is_ok)
     })
     .await;
 }
 
-/// A server that answers every request with an error that fred takes for final: it gives up, and never tries again.
-async fn hopeless_server() -> (String, Arc<AtomicUsize>, AbortOnDropHandle<()>) {
+/// A server that answers every request with an error after which fred gives up for good. Answers its address and how
+/// often it was asked.
+async fn server_with_a_final_error() -> (String, Arc<AtomicUsize>, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let asked = Arc::new(AtomicUsize::new(0));
@@ -173,17 +174,17 @@ async fn hopeless_server() -> (String, Arc<AtomicUsize>, AbortOnDropHandle<()>) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_fred_has_given_up_is_replaced() {
     let server = Redis::private(&[]).await;
-    let (mut proxy, holds) = by_road(&server).await;
+    let (mut proxy, holds) = behind_proxy(&server).await;
     stocked(&holds).await;
-    let (hopeless, asked, _serving) = hopeless_server().await;
-    proxy.redirect_to(&hopeless).await;
+    let (other, asked, _serving) = server_with_a_final_error().await;
+    proxy.redirect_to(&other).await;
     eventually("both connections have given up", Duration::from_secs(10), async || asked.load(Ordering::Relaxed) >= 4)
         .await;
     let refused = holds.ping().await;
-    assert!(matches!(refused, Err(HoldsError::Unavailable(_))), "health must be told: {refused:?}");
+    assert!(matches!(refused, Err(HoldsError::Unavailable(_))), "a ping must fail: {refused:?}");
 
     proxy.redirect_to(&server.server()).await;
-    eventually("new ones are up", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
+    eventually("new connections are up", Duration::from_secs(10), async || holds.ping().await.is_ok()).await;
     let reply = apply(&holds, reserve("1", &[("a", 1)])).await.expect("held");
     assert_eq!(outcome(&reply), ("accepted", Some(State::Held)));
 }
@@ -211,7 +212,7 @@ async fn the_keys_are_those_of_the_documentation() {
 }
 
 #[tokio::test]
-async fn the_clock_is_that_of_the_server() {
+async fn times_are_those_of_redis() {
     let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
@@ -223,13 +224,13 @@ async fn the_clock_is_that_of_the_server() {
 }
 
 #[tokio::test]
-async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept() {
+async fn an_entry_of_unsettled_whose_record_is_live_or_gone_is_dropped() {
     let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     apply(&holds, reserve("held", &[("a", 2)])).await.expect("held");
     let client = client(&server.url()).await;
-    run::<i64>(&client, "ZADD", &["stockhold:{l}:unsettled", "1", "held", "1", "nobody", "1", "tampered"]).await;
+    run::<i64>(&client, "ZADD", &["stockhold:{l}:unsettled", "1", "held", "1", "unknown", "1", "tampered"]).await;
     run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let claimed = apply(&holds, Command::Claim { limit: 10, grace_ms: 0 }).await.expect("claims");
     assert_eq!(claimed, Reply::Claimed(vec![]));
@@ -239,14 +240,14 @@ async fn an_entry_that_waits_for_no_settlement_is_dropped_and_its_hold_is_kept()
 }
 
 #[tokio::test]
-async fn an_entry_among_the_deadlines_is_no_reason_to_release_what_its_record_does_not() {
+async fn an_entry_of_deadlines_alone_releases_no_hold() {
     let server = Redis::private(&[]).await;
     let holds = RedisHolds::connect(&config(&server)).await.expect("connects");
     stocked(&holds).await;
     apply(&holds, reserve("confirming", &[("a", 2)])).await.expect("held");
     apply(&holds, begin("confirming")).await.expect("begun");
     let client = client(&server.url()).await;
-    run::<i64>(&client, "ZADD", &["stockhold:{l}:deadlines", "1", "confirming", "1", "nobody", "1", "tampered"]).await;
+    run::<i64>(&client, "ZADD", &["stockhold:{l}:deadlines", "1", "confirming", "1", "unknown", "1", "tampered"]).await;
     run::<i64>(&client, "HSET", &["stockhold:{l}:records", "tampered", "with"]).await;
     let swept = apply(&holds, Command::Sweep).await.expect("sweeps");
     assert_eq!(swept, Reply::Swept { holds: 0, more: false });

@@ -11,7 +11,7 @@ pub(crate) async fn client(url: &str) -> Client {
     client
 }
 
-/// Runs one command.
+/// Runs one command, with the first argument as its key.
 pub(crate) async fn run<T: FromValue>(client: &Client, command: &'static str, args: &[&str]) -> T {
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
     client.custom(CustomCommand::new_static(command, ClusterHash::FirstKey, false), args).await.expect("Redis answers")

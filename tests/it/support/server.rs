@@ -1,4 +1,4 @@
-//! The service as a process of its own, as it runs in production: the real binary, its log, its end.
+//! The service as a process: the real binary as it runs in production, its log, and its end.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -8,35 +8,35 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Starting includes the migrations, on a machine that has other things to do.
+/// A start includes the migrations. The bound is generous because the machine may be busy.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Longer than the service's own grace period for shutting down.
+/// Longer than the service's grace period for shutting down.
 const EXIT_MAX: Duration = Duration::from_secs(40);
 
-/// How to start the service. The same instance can be started again, after its end or beside it.
+/// How to start the service. It can be started several times, one after the other or at the same time.
 #[derive(Clone)]
 pub(crate) struct Instance {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// The embedded database; removed with the last instance that uses it.
+    /// Where the embedded database is; removed with the last user.
     folder: Option<Arc<TempDir>>,
 }
 
 impl Instance {
-    /// Over SQLite in a folder of its own and holds in its process.
+    /// With SQLite in a folder of its own, and holds in the process.
     pub(crate) fn embedded() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let database = format!("sqlite://{}?mode=rwc", folder.path().join("stockhold.db").display());
         Self { folder: Some(Arc::new(folder)), ..Self::over(&database) }
     }
 
-    /// Over this database and holds in its process.
+    /// With this database, and holds in the process.
     pub(crate) fn over(database_url: &str) -> Self {
         Self::bare().arg("--database-url").arg(database_url)
     }
 
-    /// Over Redis and a database that others may share.
+    /// With Redis and a database, which instances may share.
     pub(crate) fn with_stores(redis_url: &str, redis_prefix: &str, database_url: &str) -> Self {
         let arguments = ["--redis-url", redis_url, "--redis-prefix", redis_prefix, "--database-url", database_url];
         arguments.into_iter().fold(Self::bare(), Self::arg)
@@ -88,7 +88,7 @@ impl Instance {
     }
 }
 
-/// The binary under test, without settings that this process happens to have inherited.
+/// The binary under test, without the settings that this process has inherited.
 pub(crate) fn stockhold() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stockhold"));
     for (name, _) in std::env::vars_os() {
@@ -115,28 +115,28 @@ pub(crate) struct TestService {
 }
 
 impl TestService {
-    /// Where it listens.
+    /// The address at which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
+    /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Kills it (SIGKILL).
     pub(crate) fn kill9(mut self) {
-        self.child.kill().expect("it is still there");
+        self.child.kill().expect("it runs");
         self.wait_exit();
     }
 
-    /// Asks it to stop, as an orchestrator would: SIGTERM.
+    /// Asks it to stop (SIGTERM), as an orchestrator does.
     pub(crate) fn terminate(&self) {
         terminate(&self.child);
     }
@@ -148,7 +148,7 @@ impl TestService {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "stockhold does not end; its log:\n{}", self.log());
+            assert!(Instant::now() < deadline, "stockhold did not end; its log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -159,13 +159,13 @@ impl Drop for TestService {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            // The log of a service that a test failed on is what one wants to read first.
+            // The log often says why the test failed.
             println!("the log of stockhold at {}:\n{}", self.address, self.log());
         }
     }
 }
 
-/// The lines of a log, collected so that the pipe never fills up and stops the service.
+/// The lines of a log. They are read at once, because a full pipe would block the service.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
 

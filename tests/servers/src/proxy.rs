@@ -1,5 +1,5 @@
-//! A TCP proxy in front of a server. A test can cut its connections, silence them, slow them down, redirect them, or cut
-//! them at a COMMIT.
+//! A TCP proxy in front of a server. A test can cut its connections, silence them, slow them down, redirect them, or
+//! cut them at a COMMIT.
 
 mod mysql;
 
@@ -112,8 +112,8 @@ impl Proxy {
         self.traffic = Some(traffic);
     }
 
-    /// Listens on a port below those that the kernel gives to outgoing connections. Otherwise one of them could take the
-    /// port while the proxy is cut.
+    /// Listens on a port below those that the kernel gives to outgoing connections. Otherwise one of them could take
+    /// the port while the proxy is cut.
     async fn listen(&self) -> TcpListener {
         loop {
             let port = if self.port == 0 { fastrand::u16(10_000..32_000) } else { self.port };
@@ -124,14 +124,14 @@ impl Proxy {
         }
     }
 
-    /// Silences the open connections: from now on nothing passes, and neither side is told, as when a host vanishes. New
-    /// connections work.
+    /// Silences the open connections: from now on nothing passes, and neither side is told, as when a host vanishes.
+    /// New connections work.
     pub fn silence(&self) {
         self.silence.send_replace(false);
     }
 
-    /// Silences the open connections, as [`silence`](Self::silence) does, and new ones too. New connections are accepted
-    /// but nothing passes, as when the server's process is stopped.
+    /// Silences the open connections, as [`silence`](Self::silence) does, and new ones too. New connections are
+    /// accepted but nothing passes, as when the server's process is stopped.
     pub fn silence_all(&self) {
         self.silence.send_replace(true);
     }

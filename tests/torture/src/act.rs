@@ -1,5 +1,5 @@
-//! Probes: while a fault acts, they ask each instance for what must still work and for what cannot work (design,
-//! section 8). If what cannot work succeeds, the fault did no harm, and that is a violation too.
+//! Probes: while a fault acts, they ask each instance for what must still work and for what cannot work (the table of
+//! faults in `docs/promises.md`). If what cannot work succeeds, the fault did no harm, and that is a violation too.
 //!
 //! Probes begin once the fault has struck and end before it is undone, so every answer is about the fault.
 
@@ -17,17 +17,16 @@ use crate::order::{Ask, Heard};
 use crate::plan::Plan;
 use crate::run::{BUSY, PROBED, Run, count, locked};
 
-/// Between two probes of an instance.
+/// The pause between two probes of an instance.
 const PROBE_EVERY: Duration = Duration::from_millis(50);
 
 /// What must still work succeeds within this time, repeats included. It is generous because the machine is busy.
 const DONE_MAX: Duration = Duration::from_secs(5);
 
-/// Between two tries of what must go on.
+/// The pause between two tries of a call that must succeed.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An instance answers within this time that Redis is away. It waits a second for a silent Redis, and its callers wait
-/// longer than this before they give up.
+/// An instance answers within this time that Redis is away. The instance itself waits one second for a silent Redis.
 const UNAVAILABLE_MAX: Duration = Duration::from_secs(3);
 
 /// What an instance must do while a fault acts.
@@ -48,7 +47,7 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    /// As if there were no fault.
+    /// What holds without a fault.
     pub(crate) const EVERYTHING: Self = Self::Everything { within: DONE_MAX };
 }
 
@@ -83,7 +82,7 @@ impl Act {
         let errand = self.errand(0, PROBED);
         self.is_done(0, &errand, Ask::Reserve, DONE_MAX).await;
         let id = errand.id().to_string();
-        if remembers(redis, &id).await { Ok(id) } else { Err(format!("Redis had no {id} before")) }
+        if remembers(redis, &id).await { Ok(id) } else { Err(format!("Redis did not have {id} before the fault")) }
     }
 
     /// Fails if Redis still has what it should have forgotten.

@@ -180,7 +180,7 @@ impl Errand {
         locked(&self.order).id.clone()
     }
 
-    /// An Extend to a later time than was told.
+    /// An Extend to a later time than callers were told.
     pub(crate) fn extension(&self, reacquire: bool) -> Ask {
         let told_ms = locked(&self.order).told().expire_ms;
         Ask::Extend { until_ms: told_ms.unwrap_or_else(now_ms) + EXTENSION_MS, reacquire }

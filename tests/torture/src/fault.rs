@@ -85,7 +85,7 @@ impl Fault {
         }
     }
 
-    /// Whether Redis loses data, which permits what section 8 of the design says.
+    /// Whether Redis loses data. Then callers may see what `docs/promises.md` says of an empty or rewound Redis.
     pub(crate) fn redis_forgets(self) -> bool {
         matches!(self, Self::RedisKilledEmptied | Self::RedisFlushed | Self::RedisRewound | Self::RedisFailedOver)
     }

@@ -1,20 +1,18 @@
-//! Checks linearizability: whether one order of all calls on a sku exists in which a shop with a single till would have
-//! given the same answers, each call being served between its invocation and its answer. A call whose answer never came
-//! may take effect at any time after its invocation, or never. The search is that of Wing and Gong: it tries every call
-//! that may come next, and remembers the states it has visited.
+//! Checks the linearizability of all calls on one sku: some sequence of them exists in which a sequential service gives
+//! the same answers, and in which each call takes effect between its invocation and its answer. A call that was never
+//! answered may take effect at any time after its invocation, or never. The search is that of Wing and Gong: it tries
+//! every call that may come next, and remembers the states it has visited.
 //!
 //! The sku is fresh: it begins with `on_hand` units, floor 0, nothing held. Nothing expires, Redis loses no data, and
-//! each order always asks for the same units. The shop is [`Shop`]. It allows more than a till would where two stores
-//! are told the same thing one after the other:
+//! each order always asks for the same units. [`Shop`] is the sequential service. It allows more than a single store
+//! would, because the two stores learn of a change one after the other:
 //!
 //! - A confirm is in the ledger before Redis drops the hold. If another settlement or a sync brings the lower `on_hand`
-//!   to Redis in between, the units count twice for a moment. Then the free units are told **too low**, never too
-//!   high, and a Reserve may be refused although there is enough. This ends when the Confirm is answered, or when
-//!   recovery has told Redis. So the checker leaves it open until an answer shows that it is over; it does not come
-//!   back.
+//!   to Redis in between, the units count twice for a moment. Then the free units are told **too low**, never too high,
+//!   and a Reserve may be refused although there is enough. This ends when the Confirm is answered, or when recovery
+//!   has told Redis. The checker allows it until an answer shows that it has ended; then it cannot begin again.
 //! - Where a Cancel meets a Confirm that has begun, the ledger decides first. If Redis cannot be told, a Confirm or
-//!   Reserve may be answered that the order is cancelled, although the Cancel is not answered and its units are not
-//!   free yet.
+//!   Reserve may learn that the order is cancelled while the Cancel is not answered and its units are not free yet.
 //! - `CONFIRMING` means "not known to be durable". That stays true while the ledger is away. It also means "begun": an
 //!   order that was told to be `CONFIRMING` is never told to be `HELD` again.
 //!

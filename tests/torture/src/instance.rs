@@ -10,7 +10,7 @@ use stockhold_servers::mariadb::Mariadb;
 use stockhold_servers::process::{Process, free_port};
 use stockhold_servers::proxy::Proxy;
 
-/// Starting includes a look at the tables.
+/// A start migrates the tables or finds them migrated.
 const START_MAX: Duration = Duration::from_secs(30);
 
 /// How long an instance lets a caller wait.
@@ -63,7 +63,7 @@ impl Instance {
         self.process.kill();
     }
 
-    /// How the process ended, if it did.
+    /// The exit status of the process, once it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
@@ -92,7 +92,7 @@ impl Instance {
         bugs.map(str::to_owned).collect()
     }
 
-    /// Waits until it serves. Its port accepts connections earlier, while it still looks at the tables.
+    /// Waits until it serves. Its port accepts connections earlier, while the instance still starts.
     async fn until_up(&mut self) {
         let (log, read) = (self.log.clone(), self.log_read);
         let is_up = async || String::from_utf8_lossy(&log_from(&log, read)).contains("listening addr=");
@@ -100,7 +100,7 @@ impl Instance {
     }
 }
 
-/// The part of a log behind this many bytes.
+/// What a log has after this many bytes.
 fn log_from(log: &Path, read: u64) -> Vec<u8> {
     let (mut file, mut new) = (File::open(log).expect("its log"), Vec::new());
     file.seek(SeekFrom::Start(read)).expect("a file");

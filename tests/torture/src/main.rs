@@ -1,12 +1,12 @@
-//! Real servers, real faults: two instances of the service over Redis and MariaDB are hurt in every way that we know of
-//! while callers go on, and every answer and both stores are audited against the invariants I1 to I8.
+//! Real servers and real faults. Two instances of the service run over Redis and MariaDB, and callers go on while each
+//! known fault strikes. Every answer and both stores are audited against the invariants I1 to I8.
 //!
 //! `cargo run --profile proof -p stockhold-torture -- --seconds N --seed S` prints what happened by fault and ends with
-//! `violations: 0`, or with all that went wrong. What faults and callers do is drawn from the seed: their order, how
-//! long they last, what callers want. Ports are not, and time is not: how many orders a caller comes to, where a fault
-//! meets them, and so what is answered differ each time.
+//! `violations: 0`, or with all that went wrong. The seed decides what faults and callers do: their order, how long
+//! they last, what callers want. It does not decide ports and timing. So the number of orders, the moment at which a
+//! fault meets them, and the answers differ from run to run.
 
-// This program is a test: a panic is how it fails when its own servers do not do what they are told.
+// This program is a test. A panic is how it fails when its own servers do not do what they are told.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod act;
@@ -34,13 +34,13 @@ use futures::FutureExt;
 use stockhold::cli::Cli;
 use stockhold::signals::Signals;
 
-/// Hurts the service in every way that we know of, and shows that it keeps its promises.
+/// Hurts the service with every known fault, and shows that it keeps its promises.
 #[derive(Parser)]
 struct Arguments {
     /// How long faults last, all together; each is done at least once, which takes about 100
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Where all that is random comes from; without it a new one is drawn
+    /// The seed of every random choice; without it a new one is drawn
     #[arg(long)]
     seed: Option<u64>,
     /// Only faults with this in their name; may be given several times
@@ -66,13 +66,13 @@ async fn torture_all() -> ExitCode {
     let budget = Duration::from_secs(arguments.seconds);
     let torture = AssertUnwindSafe(torture::torture(&home, seed, budget, &arguments.only)).catch_unwind();
     let tortured = tokio::select! {
-        // The panic hook has said what happened.
+        // The panic hook has printed the cause.
         tortured = torture => tortured.unwrap_or_else(|_| Err("the program broke down".to_owned())),
         () = signals.shutdown() => Err("interrupted".to_owned()),
     };
     match tortured {
         Ok(0) => {
-            // What is left behind would only take space.
+            // Failing to remove the folder harms nothing.
             let _ = std::fs::remove_dir_all(&home);
             println!("violations: 0");
             ExitCode::SUCCESS

@@ -1,7 +1,7 @@
 //! The auditor of one order: what its callers asked and were told, and whether the next answer can be true.
 //!
-//! Calls on one order race each other. So an answer must agree with what was told before the call began, and it may be
-//! explained by anything that was asked until it came.
+//! Calls on one order race each other. So an answer must agree with what callers were told before the call began, and
+//! anything that was asked before the answer came may explain it.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ pub(crate) type Lines = Vec<(String, u32)>;
 /// Redis takes the time of a command when the command begins.
 const CLOCK_SLACK_MS: u64 = 5;
 
-/// What a fault may do to an order, by section 8 of the design. Everything else is a violation.
+/// What a fault may do to an order (`docs/promises.md`). Everything else is a violation.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Permits {
     /// Redis loses data during the life of this order: holds, extensions and ends that only Redis knew may be
@@ -45,7 +45,7 @@ pub(crate) enum Ask {
     Get,
 }
 
-/// One order: its lines, its calls, and what was told of it.
+/// One order: its lines, its calls, and what its callers were told.
 pub(crate) struct Order {
     pub(crate) id: String,
     pub(crate) location: String,
@@ -73,7 +73,7 @@ struct Asked {
     cancel: bool,
 }
 
-/// What was told so far.
+/// What callers were told so far.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Told {
     /// It was held once.
@@ -111,12 +111,12 @@ impl Order {
         self.permits.forgets
     }
 
-    /// What was told so far.
+    /// What callers were told so far.
     pub(crate) fn told(&self) -> Told {
         self.told
     }
 
-    /// What was told, in one line.
+    /// What callers were told, in one line.
     pub(crate) fn ended(&self) -> Ended {
         let Self { id, location, part, told, .. } = self;
         Ended { id: id.clone(), location: location.clone(), end: told.end, part: part.clone() }
@@ -185,7 +185,7 @@ impl Order {
                 }
                 let asked_ms = self.asked.until_ms.max(Some(now_ms + self.ttl_ms + CLOCK_SLACK_MS));
                 if Some(expire_ms) > asked_ms {
-                    return Err(format!("expires at {expire_ms}, later than anybody asked: {asked_ms:?}"));
+                    return Err(format!("expires at {expire_ms}, later than any caller asked: {asked_ms:?}"));
                 }
                 if let Some(told_ms) = before.expire_ms
                     && expire_ms < told_ms
@@ -249,7 +249,7 @@ impl Order {
             }
             "INSUFFICIENT_STOCK" if matches!(ask, Ask::Reserve | Ask::Extend { reacquire: true, .. }) => {
                 if let Some(sku) = refused.short.iter().find(|sku| self.plenty.contains(sku)) {
-                    return Err(format!("{sku} is said to be short, but there is plenty"));
+                    return Err(format!("{sku} is said to be short, but it never is"));
                 }
                 if self.permits.forgets {
                     return Ok(());
@@ -291,16 +291,16 @@ impl Order {
     }
 
     fn confirm_was_asked(&self) -> Result<(), String> {
-        if self.asked.confirm { Ok(()) } else { Err("confirmed, although nobody asked for it".to_owned()) }
+        if self.asked.confirm { Ok(()) } else { Err("confirmed, but no caller asked for it".to_owned()) }
     }
 
     fn cancel_was_asked(&self) -> Result<(), String> {
-        if self.asked.cancel { Ok(()) } else { Err("cancelled, although nobody asked for it".to_owned()) }
+        if self.asked.cancel { Ok(()) } else { Err("cancelled, but no caller asked for it".to_owned()) }
     }
 
     fn may_be_rejected(&self) -> Result<(), String> {
         if self.part.iter().all(|(sku, _)| self.plenty.contains(sku)) {
-            return Err("rejected, but there is plenty of all that it has".to_owned());
+            return Err("rejected, but none of its skus is ever short".to_owned());
         }
         // Supply never falls here, so only units of an expired or forgotten hold can be gone.
         if self.asked.reacquire || (self.asked.confirm && self.permits.overpromises) {

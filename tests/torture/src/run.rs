@@ -51,7 +51,7 @@ impl Supply {
 /// One order, shared by the calls that are made for it.
 pub(crate) type SharedOrder = Arc<Mutex<Order>>;
 
-/// The end of an order, as it was told.
+/// The end of an order, as its callers were told.
 #[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) id: String,

@@ -19,7 +19,7 @@ use crate::table::Table;
 use crate::world::World;
 use crate::{audit, caller, heal, window};
 
-/// How many callers there are at a time, and how many keepers, who bring receipts.
+/// How many callers there are at a time, and how many keepers, which send receipts.
 const CALLERS: usize = 64;
 const KEEPERS: usize = 4;
 

@@ -16,7 +16,7 @@ use crate::order::End;
 use crate::plan::rng;
 use crate::run::{BUSY, Ended, Run, Stock, count};
 
-/// A window has enough calls for callers to meet, and few enough to search all their orders.
+/// Enough calls for callers to meet, and few enough to search all their sequences.
 const CALLERS: usize = 5;
 const CALLS_EACH: usize = 5;
 const ORDERS: usize = 6;

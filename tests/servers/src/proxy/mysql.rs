@@ -1,7 +1,7 @@
 //! As much of MySQL's wire protocol as it takes to find a COMMIT and the answer to it.
 
-/// Finds the packets in what one side of a connection sends, wherever chunks end. A packet is its length in three bytes,
-/// a number, and the content.
+/// Finds the packets in what one side of a connection sends, wherever chunks end. A packet is its length in three
+/// bytes, a number, and the content.
 #[derive(Default)]
 pub(super) struct Packets {
     /// The beginning of a packet that is not complete yet.

@@ -1,6 +1,6 @@
-//! Compares what callers were told with MySQL's tables: no oversell (I1), every confirm exactly once with the lines
-//! that were told (I2), one end for each order (I3), and conservation: version by version, what there was and what came
-//! is what there is and what was sold.
+//! Compares what callers were told with MySQL's tables. Nothing is oversold (I1). Each confirm is there once, with the
+//! lines that its caller was told (I2). Each order has one end (I3). And the books balance: from version to version,
+//! `on_hand` changes by a movement or by deductions, and by nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -132,7 +132,8 @@ pub(crate) async fn audit_books(world: &World, run: &Run) {
     }
 }
 
-/// Every order has the end that was told, and no other. Answers the units of each sku that callers were told are sold.
+/// Checks that every order has the end that its callers were told. Answers how many units of each sku callers were told
+/// are sold.
 fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i64> {
     let (mut sold, mut known) = (BTreeMap::new(), BTreeSet::new());
     for Ended { id, end, part, .. } in run.ended().into_iter().filter(|ended| ended.location == location) {
@@ -144,11 +145,17 @@ fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i6
         };
         let settled = books.settlements.get(&id).map(String::as_str);
         if settled != expected {
-            run.violation(format!("the ledger has {settled:?}, told was {expected:?}; {}", run.story(&id)));
+            run.violation(format!(
+                "the ledger has {settled:?}, but callers were told {expected:?}; {}",
+                run.story(&id)
+            ));
         }
         let deducted = books.deductions.get(&id);
         if deducted != lines {
-            run.violation(format!("the ledger deducted {deducted:?}, told was {lines:?}; {}", run.story(&id)));
+            run.violation(format!(
+                "the ledger deducted {deducted:?}, but callers were told {lines:?}; {}",
+                run.story(&id)
+            ));
         }
         for (sku, quantity) in lines.into_iter().flatten() {
             *sold.entry(sku.clone()).or_default() += i64::from(*quantity);
@@ -157,14 +164,14 @@ fn audit_orders(run: &Run, location: &str, books: &Books) -> BTreeMap<String, i6
     }
     for id in books.settlements.keys().chain(books.deductions.keys()) {
         if !known.contains(id) {
-            run.violation(format!("the ledger has {id} in {location}, which nobody ordered"));
+            run.violation(format!("the ledger has {id} in {location}, but no caller ordered it"));
         }
     }
     sold
 }
 
-/// Checks that `on_hand` is what there was and what came, less what was sold, and that each step from the first version
-/// to the last was allowed.
+/// Checks that `on_hand` is the first stock and the receipts less what was sold, and that no version between was below
+/// the floor.
 fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, i64>) {
     let Stock { location, sku, floor, .. } = stock;
     let Some(row) = books.stock.get(sku) else { return run.violation(format!("{sku} is not in {location}")) };
@@ -173,7 +180,7 @@ fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, 
     let moved = stock.on_hand + received.map(|receipt| receipt.units).sum::<i64>();
     let expected = moved - sold.get(sku).unwrap_or(&0);
     if (row.on_hand, row.floor) != (expected, *floor) {
-        run.violation(format!("{sku} in {location} is {row:?}, by what was told {expected} are on hand"));
+        run.violation(format!("{sku} in {location} is {row:?}, but the callers' answers make {expected} on hand"));
     }
     let (mut on_hand, mut moved_by_books, mut version) = (0, 0, 0);
     for (at, changes) in books.changes.get(sku).into_iter().flatten() {
@@ -181,7 +188,9 @@ fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, 
             [Change::Moved { delta, on_hand: noted }] => {
                 (on_hand, moved_by_books) = (on_hand + delta, moved_by_books + delta);
                 if noted != on_hand {
-                    run.violation(format!("{sku} in {location}: movement {at} notes {noted}, there were {on_hand}"));
+                    run.violation(format!(
+                        "{sku} in {location}: movement {at} records {noted} on hand, but there were {on_hand}"
+                    ));
                 }
             }
             [Change::Sold { quantity }] => {
@@ -190,16 +199,16 @@ fn audit_stock(run: &Run, stock: &Stock, books: &Books, sold: &BTreeMap<String, 
                     run.violation(format!("OVERSOLD: {sku} in {location} had {on_hand} at {at}, its floor is {floor}"));
                 }
             }
-            _ => run.violation(format!("{sku} in {location}: version {at} was given twice: {changes:?}")),
+            _ => run.violation(format!("{sku} in {location}: two changes have version {at}: {changes:?}")),
         }
         version = *at;
     }
     if moved_by_books != moved {
         run.violation(format!(
-            "{sku} in {location}: movements are {moved_by_books}, by what was told they are {moved}"
+            "{sku} in {location}: the movements sum up to {moved_by_books}, those of the callers to {moved}"
         ));
     }
     if (row.on_hand, row.version) != (on_hand, version) {
-        run.violation(format!("{sku} in {location} is {row:?}, by the books {on_hand} at {version}"));
+        run.violation(format!("{sku} in {location} is {row:?}, but the books make {on_hand} at {version}"));
     }
 }
