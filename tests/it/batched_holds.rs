@@ -317,7 +317,7 @@ async fn what_is_corrupt_fails_alone() {
     let test = TestHolds::batched().await;
     test.stock(&[("a", 10), ("b", 10)]).await;
     let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
-    let key = |name: &str| format!("{}:{{test}}:{name}", test.redis_prefix.as_deref().expect("Redis"));
+    let key = |name: &str| format!("{}:{{test}}:{name}", test.store.redis_prefix().expect("Redis"));
     // The last cannot be read by the service, the others not by the script.
     for (name, record) in [
         ("1", "with"),

@@ -15,7 +15,8 @@ use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::client::Caller;
 use crate::support::eventually;
-use crate::support::served::{BOUND, FOR_EVER, Http2, ServedHere, framed};
+use crate::support::http2::{BOUND, Http2, framed};
+use crate::support::served::{FOR_EVER, ServedHere};
 use crate::support::server::Instance;
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -172,7 +173,7 @@ async fn an_old_connection_ends_with_what_is_under_way() {
 async fn an_old_connection_tells_its_sessions_to_go() {
     let it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
     let mut client = Http2::connect(it.address).await;
-    let (answer, requests) = client.begin("/stockhold.v1.ReservationService/Session").await;
+    let (answer, requests) = client.post("/stockhold.v1.ReservationService/Session", false).await;
     let mut answers = timeout(BOUND, answer).await.expect("is not late").expect("a session").into_body();
     let word = timeout(BOUND, answers.data()).await.expect("is not late").expect("a word").expect("a word");
     assert!(v1::SessionResponse::decode(&word[5..]).expect("a word").going_away);
@@ -294,8 +295,8 @@ async fn a_caller_who_reads_nothing_at_all_loses_the_connection() {
     deaf.store(true, Ordering::Relaxed);
     let mut open = Vec::new();
     for _ in 0..300 {
-        let (answer, mut request) = client.begin(LIST).await;
-        request.send_data(framed(&list), true).expect("is sent");
+        let (answer, mut request) = client.post(LIST, false).await;
+        request.send_data(framed(&list.encode_to_vec()), true).expect("is sent");
         open.push(answer);
     }
     // There is no place for another connection until this one ends.
@@ -339,7 +340,7 @@ async fn while_too_much_is_unsent_the_answers_that_wait_longest_go() {
 /// Begins many requests and takes them back at once.
 async fn takes_all_back(client: &mut Http2) {
     for _ in 0..100 {
-        let (_answer, mut sending) = client.begin(RESERVE).await;
+        let (_answer, mut sending) = client.post(RESERVE, false).await;
         sending.send_reset(h2::Reason::CANCEL);
     }
 }

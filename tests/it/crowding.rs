@@ -11,8 +11,9 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::support::client::Caller;
 use crate::support::deaf::Deaf;
+use crate::support::http2::framed;
 use crate::support::server::Instance;
-use crate::support::session::{Session, channel, framed};
+use crate::support::session::{Session, channel};
 
 const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 const SESSION: &str = "/stockhold.v1.ReservationService/Session";

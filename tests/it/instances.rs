@@ -126,7 +126,7 @@ async fn the_books_are_read_by_one_instance_at_a_time() {
     ledger.set_stock(&location("l"), &request_id(), &[target]).await.expect("answers").expect("is set");
 
     let other = database.connect().await;
-    let lock = "GET_LOCK(CONCAT('stockhold.books.', LEFT(SHA2(DATABASE(), 256), 40)), 0)";
+    let lock = "GET_LOCK(CONCAT('stockhold.books.', LEFT(SHA2(DATABASE(), 256), 40)), 30)";
     other.execute_unprepared(&format!("DO {lock}")).await.expect("is locked");
     let place = location("l");
     let mut reading = Box::pin(ledger.books(&place, None));

@@ -16,8 +16,9 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 use crate::support::client::Caller;
 use crate::support::deaf::Deaf;
+use crate::support::http2::framed;
 use crate::support::server::{Instance, TestService};
-use crate::support::session::{framed, get};
+use crate::support::session::get;
 
 /// How long the pressure lasts, once all of it is there.
 const LASTS: Duration = Duration::from_secs(5);

@@ -19,8 +19,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::support::http2::BOUND;
 use crate::support::memory_database::{Calm, MemoryDatabase};
-use crate::support::served::{BOUND, FOR_EVER, ServedHere};
+use crate::support::served::{FOR_EVER, ServedHere};
 use crate::support::service::limits;
 
 /// The names that health knows.

@@ -17,14 +17,10 @@ use tonic_types::StatusExt;
 
 use crate::support::client::Caller;
 use crate::support::eventually;
+use crate::support::http2::{BOUND, Http2, framed};
 use crate::support::server::Instance;
-use crate::support::session::{
-    Session, came, cancel, channel, confirm, framed, get, open_session, read_to_the_end, reserve, speak_http2,
-};
+use crate::support::session::{Session, came, cancel, channel, confirm, get, open_session, read_to_the_end, reserve};
 use crate::support::site::{RawCodec, Site, is, lock_row};
-
-/// Longer than anything here takes.
-const BOUND: Duration = Duration::from_secs(30);
 
 /// Requests of a session that may be unanswered or unread.
 const UNANSWERED_MAX: i64 = 1024;
@@ -160,13 +156,12 @@ async fn a_session_that_breaks_is_no_failure_of_the_service() {
 
 /// Opens sessions and resets them, as a proxy may.
 async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
-    let (mut calls, connection) = speak_http2(address, h2::client::Builder::new()).await;
+    let mut connection = Http2::connect(address).await;
     for _ in 0..20 {
-        let (_, mut requests) = open_session(&mut calls).await;
+        let (_, mut requests) = open_session(&mut connection).await;
         requests.send_reset(reason);
     }
-    drop(calls);
-    connection.await.expect("does not panic").expect("ends well");
+    connection.ended().await;
 }
 
 #[tokio::test]
@@ -242,8 +237,8 @@ async fn requests_that_wait_to_be_read_break_nothing_off() {
     // Its answers are not read, so it is not read from either. Meanwhile its requests come one by one.
     let mut narrow = h2::client::Builder::new();
     narrow.initial_window_size(1000);
-    let (mut calls, _connection) = speak_http2(service.address(), narrow).await;
-    let (answers, mut requests) = open_session(&mut calls).await;
+    let mut connection = Http2::connect_as(service.address(), &narrow).await;
+    let (answers, mut requests) = open_session(&mut connection).await;
     for id in 1..=ASKED {
         let request = Some(Asked::Reserve(reserve(&id.to_string(), &[("a", 1)])));
         let request = v1::SessionRequest { id, request }.encode_to_vec();
@@ -297,8 +292,8 @@ async fn what_came_before_a_request_that_cannot_be_read_is_answered_first() {
     site.caller.set("a", 5).await;
     site.caller.reserve("1", &[("a", 1)]).await.expect("held");
     let lock = lock_row(&site.database).await;
-    let (mut calls, _connection) = speak_http2(site.service.address(), h2::client::Builder::new()).await;
-    let (answers, mut requests) = open_session(&mut calls).await;
+    let mut connection = Http2::connect(site.service.address()).await;
+    let (answers, mut requests) = open_session(&mut connection).await;
     let send = |requests: &mut h2::SendStream<Bytes>, message: &[u8]| {
         requests.send_data(framed(message), false).expect("is sent");
     };

@@ -9,6 +9,7 @@ pub(crate) mod database;
 pub(crate) mod deaf;
 pub(crate) mod galera;
 pub(crate) mod holds;
+pub(crate) mod http2;
 pub(crate) mod memory_database;
 pub(crate) mod memory_service;
 pub(crate) mod redis;
@@ -17,6 +18,7 @@ pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod session;
 pub(crate) mod site;
+pub(crate) mod test_store;
 
 /// The value of a variable that `tests/run` sets. Tests that need a server never skip: they fail and say what to do.
 pub(crate) fn required(variable: &str) -> String {

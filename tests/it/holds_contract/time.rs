@@ -45,11 +45,7 @@ async fn the_sweeper_frees_what_is_overdue(holds: TestHolds) {
 
 async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) {
     holds.stock(&[("a", 1000)]).await;
-    let sweep = async |ms: u64| {
-        holds.at(ms);
-        while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
-    };
-    // The hour that what has ended is remembered.
+    // The retention of the test's settings, in ms.
     let retention = 3_600_000;
     holds.apply(reserve("confirmed", &[("a", 1)])).await;
     holds.apply(settle("confirmed", Confirmed, &[("a", 1)], &[("a", 999)])).await;
@@ -60,11 +56,13 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
     for i in 0..500 {
         holds.apply(reserve(&format!("crowd {i}"), &[("a", 1)])).await;
     }
-    sweep(TTL_MS).await;
+    holds.at(TTL_MS);
+    holds.sweep().await;
     let (again, latest) = (TTL_MS + 1000, retention - 1);
     holds.apply(extend("revived", latest, true)).await;
     holds.apply(extend("ends again", again, true)).await;
-    sweep(again).await;
+    holds.at(again);
+    holds.sweep().await;
 
     for (ms, remembered) in [
         (retention - 1, "confirmed waits expired revived again crowd"),
@@ -75,7 +73,8 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
         (retention + latest, "waits"),
         (9 * retention, "waits"),
     ] {
-        sweep(ms).await;
+        holds.at(ms);
+        holds.sweep().await;
         for (name, word) in [
             ("confirmed", "confirmed"),
             ("waits", "waits"),
@@ -88,7 +87,8 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
         }
     }
     holds.apply(settle("waits", Cancelled, &[], &[])).await;
-    sweep(10 * retention).await;
+    holds.at(10 * retention);
+    holds.sweep().await;
     assert_eq!(holds.state("waits").await, None);
 }
 
@@ -100,7 +100,7 @@ async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
         holds.apply(settle("cancelled", Cancelled, &[], &[])).await;
         holds.apply(settle("confirmed", Confirmed, &[("a", 1)], &[("a", 8)])).await;
     }
-    if let Some(prefix) = &holds.redis_prefix {
+    if let Some(prefix) = holds.store.redis_prefix() {
         let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
         let entries: Vec<String> =
             run_redis(&client, "LRANGE", &[&format!("{prefix}:{{test}}:ended"), "0", "-1"]).await;
@@ -116,6 +116,6 @@ async fn what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being
     holds.at(0);
     holds.apply(settle("late", Cancelled, &[], &[])).await;
     holds.at(hour);
-    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    holds.sweep().await;
     assert_eq!(holds.state("late").await, None);
 }

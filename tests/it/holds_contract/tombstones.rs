@@ -32,7 +32,7 @@ async fn a_location_without_stock_keeps_no_tombstones(holds: TestHolds) {
         holds.apply(command).await;
     }
     assert_eq!(outcome(&holds.apply(cancel("1")).await), UNKNOWN_LOCATION);
-    assert!(!holds.is_kept().await);
+    assert!(!holds.store.keeps_something().await);
     holds.stock(&[("a", 2)]).await;
     assert_eq!(outcome(&holds.apply(cancel("1")).await), CANCELLED);
     holds.apply(Command::Push { rows: vec![(sku("a"), None)] }).await;
@@ -87,7 +87,7 @@ async fn tombstones_are_bounded_and_no_other_cancel_is(holds: TestHolds) {
     }
     holds.apply(settle("new", Cancelled, &[], &[])).await;
     holds.at(3 * 3_600_000);
-    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    holds.sweep().await;
     assert_eq!(holds.state("never seen 3").await, None);
     assert_eq!(fill().await, max);
 }

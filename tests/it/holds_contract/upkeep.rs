@@ -90,7 +90,7 @@ async fn what_an_index_lacks_is_entered_again(holds: TestHolds) {
         }
     };
     assert_eq!(unindexed(true).await, Vec::<String>::new());
-    holds.lose_indexes().await;
+    holds.store.lose_indexes(&holds.location).await;
     let lacking = ["cancelled", "confirming", "expired", "held", "never seen"];
     assert_eq!(unindexed(false).await, lacking);
     let claimed = holds.apply(Command::Claim { limit: 10, grace_ms: 0 }).await;
@@ -102,7 +102,7 @@ async fn what_an_index_lacks_is_entered_again(holds: TestHolds) {
     let claimed: Vec<_> = claimed.iter().map(|reservation| reservation.id.as_str()).collect();
     assert_eq!(claimed, ["cancelled", "confirming", "never seen"]);
     holds.at(TTL_MS);
-    while let Reply::Swept { more: true, .. } = holds.apply(Command::Sweep).await {}
+    holds.sweep().await;
     assert_eq!(holds.held_available("a").await.0, 2, "held and confirming");
     holds.at(2 * TTL_MS);
     assert_eq!(holds.apply(Command::Sweep).await, Reply::Swept { holds: 1, more: false });

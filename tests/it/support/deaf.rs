@@ -1,42 +1,34 @@
-//! A caller who opens streams, sends what they like, and reads no answers.
-
-use std::time::Duration;
+//! A caller who opens streams, sends any bytes on them, and reads no answers.
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture};
 use h2::{RecvStream, SendStream};
 use http::Response;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
+use super::http2::{BOUND, Http2};
 use super::server::TestService;
-use super::session::{Calls, post, speak_http2};
 
-/// Far more than any answer takes to begin.
-const BOUND: Duration = Duration::from_secs(30);
-
-/// Such a caller's connection, with all its streams.
+/// The caller's connection with all its streams.
 pub(crate) struct Deaf {
-    calls: Calls,
-    _connection: JoinHandle<Result<(), h2::Error>>,
+    connection: Http2,
     streams: Vec<(ResponseFuture, SendStream<Bytes>)>,
 }
 
 impl Deaf {
     pub(crate) async fn connect(service: &TestService) -> Self {
-        let mut how = Builder::new();
-        how.initial_window_size(0);
-        let (calls, connection) = speak_http2(service.address(), how).await;
-        Self { calls, _connection: connection, streams: Vec::new() }
+        let mut settings = Builder::new();
+        settings.initial_window_size(0);
+        Self { connection: Http2::connect_as(service.address(), &settings).await, streams: Vec::new() }
     }
 
-    /// Opens so many streams and sends these messages on each, as far as the service takes them.
+    /// Opens this many streams, and sends these messages on each of them.
     pub(crate) async fn open(mut self, streams: usize, path: &str, messages: &[Bytes], is_all: bool) -> Self {
         for _ in 0..streams {
-            let (answer, mut request) = post(&mut self.calls, path, false).await;
+            let (answer, mut request) = self.connection.post(path, false).await;
             for (index, message) in messages.iter().enumerate() {
-                // The service may have refused it already.
+                // An error means that the service has refused the call already.
                 let _ = request.send_data(message.clone(), is_all && index + 1 == messages.len());
             }
             self.streams.push((answer, request));
@@ -44,8 +36,8 @@ impl Deaf {
         self
     }
 
-    /// The codes that the answers begin with, OK for one that goes on. The answers stay open as long as what is
-    /// returned.
+    /// The codes that the answers begin with, OK for one that goes on, and the answers, which stay open until they are
+    /// dropped.
     pub(crate) async fn codes(&mut self) -> (Vec<Code>, Vec<Response<RecvStream>>) {
         let (mut codes, mut heads) = (Vec::new(), Vec::new());
         for (answer, _) in &mut self.streams {

@@ -1,4 +1,4 @@
-//! Holds stores under a clock that the test moves.
+//! A holds' store as its contract's tests use it: commands as short words, replies as rows of a table.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,33 +8,28 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use stockhold::domain::{Lines, Location, Outcome, Reservation, ReservationId, Settlement, Sku, State, StockRow};
 use stockhold::holds::batched::BatchedHolds;
-use stockhold::holds::embedded::{Clock, EmbeddedHolds, Snapshot};
-use stockhold::holds::redis::{RedisConfig, RedisHolds};
+use stockhold::holds::embedded::Clock;
+use stockhold::holds::redis::RedisConfig;
 use stockhold::holds::{Command, Holds, HoldsConfig, HoldsError, Reply};
-use uuid::Uuid;
 
-use super::redis::{client, run};
+use super::test_store::TestStore;
 
-/// When the clock begins: some time in 2026, in Unix milliseconds.
+/// When the clock of a test begins, in Unix milliseconds: a day in 2026.
 pub(crate) const START_MS: u64 = 1_790_000_000_000;
 
-/// How long every reservation of these tests is held unless it says otherwise.
+/// How long each Reserve of these tests holds.
 pub(crate) const TTL_MS: u64 = 60_000;
 
-/// More tombstones than any test has.
+/// Settings under which no test reaches the bound of tombstones.
 pub(crate) const LARGE: HoldsConfig = HoldsConfig { tombstones_max: 1_000_000, ..CONFIG };
 
-/// Few tombstones, so that a test can reach their bound.
+/// Settings under which a test reaches the bound of tombstones.
 pub(crate) const CONFIG: HoldsConfig = HoldsConfig { retention: Duration::from_secs(3600), tombstones_max: 20 };
 
+/// One location of a store.
 pub(crate) struct TestHolds {
-    pub(crate) holds: Arc<dyn Holds>,
+    pub(crate) store: TestStore,
     pub(crate) location: Location,
-    clock: TestClock,
-    /// Set for Redis: the keys of this test begin with it.
-    pub(crate) redis_prefix: Option<String>,
-    /// Set for the store in this process.
-    embedded: Option<Arc<EmbeddedHolds>>,
 }
 
 /// A clock that stands still until the test moves it.
@@ -53,7 +48,7 @@ impl TestClock {
         Arc::new(move || now_ms.load(Ordering::SeqCst))
     }
 
-    /// The time, in ms since the start of the test.
+    /// Moves the clock to this time, in ms since the start of the test.
     pub(crate) fn at(&self, ms: u64) {
         self.0.store(START_MS + ms, Ordering::SeqCst);
     }
@@ -71,63 +66,36 @@ pub(crate) fn redis_config(prefix: &str) -> RedisConfig {
 
 impl TestHolds {
     pub(crate) async fn embedded() -> Self {
-        let clock = TestClock::default();
-        let holds = Arc::new(EmbeddedHolds::new(CONFIG, clock.clock()));
-        Self { holds: holds.clone(), location: location("test"), clock, redis_prefix: None, embedded: Some(holds) }
+        Self { store: TestStore::embedded(CONFIG), location: location("test") }
     }
 
     pub(crate) async fn redis() -> Self {
-        let clock = TestClock::default();
-        let prefix = format!("test-{}", Uuid::new_v4());
-        let config = RedisConfig { holds: CONFIG, ..redis_config(&prefix) };
-        let holds = RedisHolds::connect_with_clock(&config, Some(clock.clock())).await.expect("connects");
-        let (holds, redis_prefix) = (Arc::new(holds), Some(prefix));
-        Self { holds, location: location("test"), clock, redis_prefix, embedded: None }
+        Self { store: TestStore::redis(CONFIG).await, location: location("test") }
     }
 
     /// Redis behind shared calls.
     pub(crate) async fn batched() -> Self {
-        let redis = Self::redis().await;
-        Self { holds: Arc::new(Shared(BatchedHolds::over(redis.holds))), ..redis }
+        let Self { mut store, location } = Self::redis().await;
+        store.holds = Arc::new(Shared(BatchedHolds::over(store.holds)));
+        Self { store, location }
     }
 
-    /// The time, in ms since the start of the test.
+    /// Moves the clock to this time, in ms since the start of the test.
     pub(crate) fn at(&self, ms: u64) {
-        self.clock.at(ms);
+        self.store.clock.at(ms);
     }
 
     pub(crate) async fn try_all(&self, commands: Vec<Command>) -> Result<Vec<Reply>, HoldsError> {
-        self.holds.apply(&self.location, &commands).await
+        self.store.holds.apply(&self.location, &commands).await
     }
 
     pub(crate) async fn apply(&self, command: Command) -> Reply {
         self.try_all(vec![command]).await.expect("the store answers").remove(0)
     }
 
-    /// Loses both indexes, as only somebody who tampers can.
-    pub(crate) async fn lose_indexes(&self) {
-        if let Some(embedded) = &self.embedded {
-            let mut snapshot = embedded.look(Snapshot::clone);
-            for holds in snapshot.values_mut() {
-                (holds.deadlines, holds.unsettled) = Default::default();
-            }
-            embedded.restore(snapshot);
-        }
-        if let Some(prefix) = &self.redis_prefix {
-            let client = client(&super::required("STOCKHOLD_TEST_REDIS_URL")).await;
-            let key = |name| format!("{prefix}:{{{}}}:{name}", self.location);
-            run::<i64>(&client, "DEL", &[&key("deadlines"), &key("unsettled")]).await;
-        }
-    }
-
-    /// Whether the store keeps anything of the location.
-    pub(crate) async fn is_kept(&self) -> bool {
-        if let Some(embedded) = &self.embedded {
-            return embedded.look(|holds| holds.contains_key(&self.location));
-        }
-        let prefix = self.redis_prefix.as_deref().expect("Redis");
-        let client = client(&super::required("STOCKHOLD_TEST_REDIS_URL")).await;
-        !run::<Vec<String>>(&client, "KEYS", &[&format!("{prefix}:*")]).await.is_empty()
+    /// Sweeps until nothing is overdue.
+    pub(crate) async fn sweep(&self) {
+        while let Reply::Swept { more: true, .. } = self.apply(Command::Sweep).await {}
     }
 
     /// Pushes rows of version 1: a sku and its `on_hand` each.
@@ -156,7 +124,7 @@ impl TestHolds {
     }
 }
 
-/// Callers who ask at the same time, each for one command. An error is that of one of them.
+/// Sends each command as a caller of its own, all at the same time. The error is that of one of them.
 struct Shared(BatchedHolds);
 
 #[async_trait]

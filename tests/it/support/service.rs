@@ -1,4 +1,4 @@
-//! The service in this process, over a pair of stores, with access to both behind its back.
+//! The service in this process over a pair of stores, both of which a test can reach past the service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,17 +6,14 @@ use std::time::Duration;
 use stockhold::domain::{Lines, Reservation, State, StockItem, StockTarget};
 use stockhold::domain::{Refusal, RequestId};
 use stockhold::holds::batched::BatchedHolds;
-use stockhold::holds::embedded::{EmbeddedHolds, Snapshot};
-use stockhold::holds::redis::RedisHolds;
-use stockhold::holds::{Command, Holds, Reply};
+use stockhold::holds::{Command, Reply};
 use stockhold::ledger::{Ledger, LedgerConfig};
 use stockhold::service::{Error, LatePolicy, Limits, Service};
 use uuid::Uuid;
 
 use super::database::{self, TestDatabase};
-use super::holds::{LARGE, TTL_MS, TestClock, id, lines, location, redis_config, sku};
-use super::redis::{client, run};
-use super::required;
+use super::holds::{LARGE, TTL_MS, TestClock, id, lines, location, sku};
+use super::test_store::TestStore;
 
 pub(crate) struct LocalService {
     pub(crate) service: Arc<Service>,
@@ -24,16 +21,10 @@ pub(crate) struct LocalService {
     pub(crate) ledger: Ledger,
     pub(crate) database: TestDatabase,
     pub(crate) clock: TestClock,
-    memory: Memory,
+    store: TestStore,
 }
 
-/// How to make the holds' store forget.
-enum Memory {
-    Embedded(Arc<EmbeddedHolds>),
-    Redis { prefix: String },
-}
-
-/// What a call came to, in a form that a table can hold.
+/// The outcome of a call, short enough for a table.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Came {
     To(State),
@@ -60,68 +51,38 @@ pub(crate) async fn open_ledger(database: &TestDatabase) -> Ledger {
 impl LocalService {
     /// Holds in this process, ledger in SQLite.
     pub(crate) async fn embedded() -> Self {
-        let clock = TestClock::default();
-        let holds = Arc::new(EmbeddedHolds::new(LARGE, clock.clock()));
-        Self::over(Arc::clone(&holds) as _, database::sqlite(), clock, Memory::Embedded(holds)).await
+        Self::over(TestStore::embedded(LARGE), database::sqlite()).await
     }
 
     /// Holds in Redis, ledger in MySQL.
     pub(crate) async fn servers() -> Self {
-        let clock = TestClock::default();
-        let prefix = format!("test-{}", Uuid::new_v4());
-        let holds =
-            RedisHolds::connect_with_clock(&redis_config(&prefix), Some(clock.clock())).await.expect("connects");
-        Self::over(Arc::new(holds), database::mysql().await, clock, Memory::Redis { prefix }).await
+        Self::over(TestStore::redis(LARGE).await, database::mysql().await).await
     }
 
-    async fn over(store: Arc<dyn Holds>, database: TestDatabase, clock: TestClock, memory: Memory) -> Self {
+    async fn over(store: TestStore, database: TestDatabase) -> Self {
         let ledger = open_ledger(&database).await;
-        let holds = BatchedHolds::over(store);
+        let (holds, clock) = (BatchedHolds::over(store.holds.clone()), store.clock.clone());
         let service = Arc::new(Service::new(holds.clone(), ledger.clone(), limits()));
-        Self { service, holds, ledger, database, clock, memory }
+        Self { service, holds, ledger, database, clock, store }
     }
 
-    /// What the names of all keys begin with, if holds are in Redis.
+    /// The prefix of all keys, if holds are in Redis.
     pub(crate) fn redis_prefix(&self) -> Option<&str> {
-        match &self.memory {
-            Memory::Embedded(_) => None,
-            Memory::Redis { prefix } => Some(prefix),
-        }
+        self.store.redis_prefix()
     }
 
-    /// The holds' store loses everything, also what it is told of calls that were answered.
+    /// The holds' store loses everything, also what it learns of calls that were answered.
     pub(crate) async fn forget_holds(&self) {
         self.service.quiet().await;
-        match &self.memory {
-            Memory::Embedded(holds) => holds.restore(Snapshot::default()),
-            Memory::Redis { prefix } => {
-                let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
-                let keys: Vec<String> = run(&client, "KEYS", &[&format!("{prefix}:*")]).await;
-                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                run::<i64>(&client, "DEL", &keys).await;
-            }
-        }
+        self.store.forget().await;
     }
 
     /// The holds' store loses both of its indexes.
     pub(crate) async fn lose_indexes(&self) {
-        match &self.memory {
-            Memory::Embedded(holds) => {
-                let mut snapshot = holds.look(Snapshot::clone);
-                for holds in snapshot.values_mut() {
-                    (holds.deadlines, holds.unsettled) = Default::default();
-                }
-                holds.restore(snapshot);
-            }
-            Memory::Redis { prefix } => {
-                let client = client(&required("STOCKHOLD_TEST_REDIS_URL")).await;
-                let keys = ["deadlines", "unsettled"].map(|name| format!("{prefix}:{{l}}:{name}"));
-                run::<i64>(&client, "DEL", &[&keys[0], &keys[1]]).await;
-            }
-        }
+        self.store.lose_indexes(&location("l")).await;
     }
 
-    /// One step at the holds' store, past the service: what a crash or a rewind leaves behind.
+    /// Applies one command at the holds' store, past the service, to leave what a crash or a rewind would leave.
     pub(crate) async fn at_holds(&self, command: Command) -> Reply {
         self.holds.apply(&location("l"), command).await.expect("the store answers")
     }
@@ -187,7 +148,7 @@ impl LocalService {
         recovered.finished
     }
 
-    /// When all is quiet: nothing to reconcile, nothing to recover. The end of every test.
+    /// Ends a test: recovery finishes everything, and Reconcile must find nothing.
     pub(crate) async fn ends_in_order(self) {
         self.recover().await;
         let report = self.service.reconcile(&location("l"), true).await.expect("compares");

@@ -1,8 +1,4 @@
-//! Requests that come together, and a session by hand: as a generated client uses it, or frame by frame.
-
-use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::time::Duration;
+//! Requests for a session, and a session without the batching client: through the generated client, or frame by frame.
 
 use bytes::Bytes;
 use prost::Message;
@@ -10,9 +6,7 @@ use stockhold::grpc::v1;
 use stockhold::grpc::v1::outcome::Outcome;
 use stockhold::grpc::v1::reservation_service_client::ReservationServiceClient;
 use stockhold::grpc::v1::session_request::Request as Asked;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
@@ -20,10 +14,8 @@ use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::client::to_lines;
+use super::http2::{BOUND, Http2};
 use super::server::TestService;
-
-/// Longer than anything here takes.
-const BOUND: Duration = Duration::from_secs(30);
 
 const SESSION: &str = "/stockhold.v1.ReservationService/Session";
 
@@ -43,7 +35,7 @@ pub(crate) fn get(id: &str) -> v1::GetReservationRequest {
     v1::GetReservationRequest { reservation_id: id.into(), ..Default::default() }
 }
 
-/// A stream, used by hand.
+/// A session through the generated client.
 pub(crate) struct Session {
     pub(crate) requests: mpsc::Sender<v1::SessionRequest>,
     pub(crate) answers: Streaming<v1::SessionResponse>,
@@ -95,45 +87,15 @@ pub(crate) fn request_id(error: v1::Error) -> String {
     status(error).get_details_request_info().expect("a request id").request_id
 }
 
-pub(crate) type Calls = h2::client::SendRequest<Bytes>;
-
-pub(crate) async fn speak_http2(
-    address: SocketAddr,
-    how: h2::client::Builder,
-) -> (Calls, JoinHandle<Result<(), h2::Error>>) {
-    let stream = TcpStream::connect(address).await.expect("connects");
-    let (calls, connection) = how.handshake(stream).await.expect("both speak HTTP/2");
-    (calls, tokio::spawn(connection))
-}
-
-/// Sends the head of a request, and `is_all` if nothing comes after it.
-pub(crate) async fn post(
-    calls: &mut Calls,
-    path: &str,
-    is_all: bool,
-) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
-    poll_fn(|cx| calls.poll_ready(cx)).await.expect("the connection is usable");
-    let request = http::Request::post(format!("http://localhost{path}"))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers");
-    calls.send_request(request.body(()).expect("a request"), is_all).expect("is sent")
-}
-
-/// Opens a session whose every frame is the test's own choice.
-pub(crate) async fn open_session(calls: &mut Calls) -> (h2::RecvStream, h2::SendStream<Bytes>) {
-    let (opened, requests) = post(calls, SESSION, false).await;
+/// Opens a session on a connection. The test chooses every frame of it.
+pub(crate) async fn open_session(connection: &mut Http2) -> (h2::RecvStream, h2::SendStream<Bytes>) {
+    let (opened, requests) = connection.post(SESSION, false).await;
     let opened = opened.await.expect("opens");
     assert!(opened.status().is_success());
     (opened.into_body(), requests)
 }
 
-/// A message in a frame of its own.
-pub(crate) fn framed(message: &[u8]) -> Bytes {
-    let length = u32::try_from(message.len()).expect("short");
-    [&[0], &length.to_be_bytes()[..], message].concat().into()
-}
-
-/// All answers until the end, and how it ended.
+/// All answers until the end, and the code that ends the stream.
 pub(crate) async fn read_to_the_end(mut answers: h2::RecvStream) -> (Vec<v1::SessionResponse>, Code) {
     let (mut bytes, mut read) = (Vec::new(), Vec::new());
     while let Some(more) = timeout(BOUND, answers.data()).await.expect("goes on") {
