@@ -59,12 +59,13 @@ pub enum Command {
         /// Take an expired reservation's stock again.
         reacquire: bool,
     },
-    /// Tells the store the ledger's final word. It overrides whatever the store has for the id, releases what is live,
-    /// and pushes the rows.
+    /// Tells the store the ledger's final word, and pushes the rows. The word overrides whatever the store has for the
+    /// id, and releases what is live.
     ///
-    /// `Accepted`. Refusal: `Missing` names lines of the settlement or of the stored reservation without a row here:
-    /// dropping a hold whose deduction is not in the register would make its units free twice. A `Cancelled` settlement
-    /// deducts nothing and needs no rows.
+    /// `Accepted`. `NotFound`: the store has nothing of the id, and keeps nothing of it, because callers may ask for
+    /// any number of reservations that only the ledger remembers. Refusal: `Missing` names lines of the settlement or
+    /// of the stored reservation without a row here: dropping a hold whose deduction is not in the register would make
+    /// its units free twice. A `Cancelled` settlement deducts nothing and needs no rows.
     Settle {
         /// The final word.
         settlement: Settlement,

@@ -166,6 +166,7 @@ impl FillingHolds {
             let command = Command::Settle { settlement: settlement.clone(), rows: rows.clone() };
             match self.apply(location, command).await? {
                 Reply::Accepted(reservation) => return Ok(reservation),
+                Reply::NotFound => return Ok(settlement.into_reservation()),
                 Reply::Missing(skus) => rows.extend(self.ledger.rows(location, &skus).await?),
                 reply => return Err(unexpected(&reply)),
             }

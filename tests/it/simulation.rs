@@ -44,7 +44,7 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 400 };
 
 /// In this many seeds each event of [`HAPPENS`] must have happened.
 const MANY: u64 = 400;
-const HAPPENS: [&str; 23] = [
+const HAPPENS: [&str; 24] = [
     "answer lost",
     "burst",
     "caller left",
@@ -66,6 +66,7 @@ const HAPPENS: [&str; 23] = [
     "ledger silent",
     "ledger's clock",
     "more overdue",
+    "no place for a tombstone",
     "supplier gave up",
     "went on without the ledger",
 ];

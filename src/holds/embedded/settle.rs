@@ -17,25 +17,23 @@ impl Call<'_> {
         }
 
         self.push(rows);
-        if let Some(record) = live {
+        let Some(record) = record else { return Reply::NotFound };
+        if record.state.is_live() {
             self.hold(&record.lines, -1);
         }
         let mut ended = settlement.into_reservation();
-        if let Some(record) = &record
-            && (record.state, record.end_ms) == (ended.state, ended.end_ms)
+        if (record.state, record.end_ms) == (ended.state, ended.end_ms)
             && (ended.state != State::Confirmed
                 || (record.reserved, record.confirmed) == (ended.reserved, ended.confirmed))
         {
-            return Reply::Accepted(record.clone());
+            return Reply::Accepted(record);
         }
-        if let Some(record) = record {
-            ended.create_ms = record.create_ms;
-            ended.expire_ms = record.expire_ms;
-            if ended.state != State::Confirmed {
-                ended.lines = record.lines;
-                ended.reserved = record.reserved;
-                ended.confirmed = record.confirmed;
-            }
+        ended.create_ms = record.create_ms;
+        ended.expire_ms = record.expire_ms;
+        if ended.state != State::Confirmed {
+            ended.lines = record.lines;
+            ended.reserved = record.reserved;
+            ended.confirmed = record.confirmed;
         }
         self.finish(ended)
     }

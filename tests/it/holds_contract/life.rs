@@ -11,6 +11,7 @@ cases! {
     confirming_a_part_releases_the_rest_at_once
     settling_refuses_to_drop_a_hold_without_its_rows
     the_final_word_overrides_what_the_store_believes
+    the_final_word_on_what_the_store_does_not_know_is_not_kept
 }
 
 async fn a_life_in_time(holds: TestHolds) {
@@ -151,17 +152,15 @@ async fn settling_refuses_to_drop_a_hold_without_its_rows(holds: TestHolds) {
 async fn the_final_word_overrides_what_the_store_believes(holds: TestHolds) {
     holds.stock(&[("a", 100)]).await;
     let befores: [(&str, Vec<Command>); 5] = [
-        ("nothing", vec![]),
         ("held", vec![reserve("held", &[("a", 3)])]),
         ("confirming", vec![reserve("confirming", &[("a", 3)]), begin("confirming")]),
         ("cancelled", vec![reserve("cancelled", &[("a", 3)]), cancel("cancelled")]),
-        ("settled", vec![settle("settled", Cancelled, &[], &[])]),
+        ("never held", vec![cancel("never held")]),
+        ("settled", vec![cancel("settled"), settle("settled", Cancelled, &[], &[])]),
     ];
     for (name, before) in befores {
         for word in [Confirmed, Rejected, Cancelled, Confirmed] {
-            if !before.is_empty() {
-                holds.try_all(before.clone()).await.expect("answers");
-            }
+            holds.try_all(before.clone()).await.expect("answers");
             let reservation = accepted(holds.apply(settle(name, word, &[("a", 2)], &[("a", 98)])).await);
             assert_eq!(reservation.state, word.into(), "{name}");
             assert_eq!(holds.state(name).await, Some(word.into()), "{name}");
@@ -169,5 +168,15 @@ async fn the_final_word_overrides_what_the_store_believes(holds: TestHolds) {
         }
         let reservation = accepted(holds.apply(Command::Get { id: id(name) }).await);
         assert_eq!(reservation.lines, lines(&[("a", 2)]), "{name}: what was confirmed");
+    }
+}
+
+/// Otherwise callers who read old reservations would fill the store.
+async fn the_final_word_on_what_the_store_does_not_know_is_not_kept(holds: TestHolds) {
+    holds.stock(&[("a", 9), ("b", 9), ("c", 9)]).await;
+    for (word, sku) in [(Confirmed, "a"), (Rejected, "b"), (Cancelled, "c")] {
+        assert_eq!(outcome(&holds.apply(settle("1", word, &[(sku, 2)], &[(sku, 7)])).await), NOT_FOUND);
+        assert_eq!(holds.state("1").await, None, "{word:?}");
+        assert_eq!(holds.held_available(sku).await, (0, 7), "{word:?}: its rows are pushed");
     }
 }

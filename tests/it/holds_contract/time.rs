@@ -112,8 +112,10 @@ async fn what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being
     let hour = 3_600_000;
     holds.stock(&[("a", 9)]).await;
     holds.at(30 * hour);
+    holds.apply(cancel("early")).await;
     holds.apply(settle("early", Cancelled, &[], &[])).await;
     holds.at(0);
+    holds.apply(cancel("late")).await;
     holds.apply(settle("late", Cancelled, &[], &[])).await;
     holds.at(hour);
     holds.sweep().await;

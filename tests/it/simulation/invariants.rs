@@ -126,16 +126,19 @@ fn always(world: &World, place: &Place) -> Vec<String> {
     found.extend(registers_are_not_ahead(place));
     found.extend(registers_are_never_too_generous(world, place));
     found.extend(nothing_is_sold_below_the_floor(place));
-    found.extend(tombstones_are_counted(place));
+    found.extend(tombstones_are_few(world, place));
     found.extend(indexes_lack_nothing(place));
     found
 }
 
-/// The count is what bounds the tombstones.
-fn tombstones_are_counted(place: &Place) -> Vec<String> {
+/// The tombstones are counted, and never more than they may be.
+fn tombstones_are_few(world: &World, place: &Place) -> Vec<String> {
     let is_tombstone = |record: &&Reservation| record.state == State::Cancelled && record.create_ms.is_none();
     let (counted, there) = (place.holds.tombstones, place.holds.records.values().filter(is_tombstone).count());
-    if counted == there { Vec::new() } else { vec![format!("{there} tombstones are counted as {counted}")] }
+    if counted == there && there <= world.profile.tombstones_max() {
+        return Vec::new();
+    }
+    vec![format!("{there} tombstones are counted as {counted}, the most are {}", world.profile.tombstones_max())]
 }
 
 /// I7: what waits for something is found by those who see to it.

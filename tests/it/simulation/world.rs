@@ -68,6 +68,11 @@ impl Profile {
         }
     }
 
+    /// How many tombstones a location may have.
+    pub(crate) fn tombstones_max(&self) -> usize {
+        if self.forgets { 4 } else { 1_000_000 }
+    }
+
     fn calm() -> Self {
         Self {
             loses_holds: false,
@@ -182,7 +187,7 @@ impl World {
         let begun = Instant::now();
         let clock = Arc::new(HoldsClock { begun, skew_ms: AtomicI64::new(0), latest_ms: AtomicU64::new(0) });
         let retention = Duration::from_secs(if profile.forgets { 20 } else { 7200 });
-        let config = HoldsConfig { retention, tombstones_max: if profile.forgets { 4 } else { 1_000_000 } };
+        let config = HoldsConfig { retention, tombstones_max: profile.tombstones_max() };
         let told = Arc::clone(&clock);
         let holds = EmbeddedHolds::new(config, Arc::new(move || told.now_ms()));
         let record = Record { is_shown, ..Record::default() };

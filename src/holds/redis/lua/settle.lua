@@ -24,6 +24,7 @@ function commands.settle(id, outcome, time_ms, joined, joined_rows)
   if live then need_held(live) end
 
   push(rows)
+  if not record then return 'not_found' end
   if state == outcome and record.ended == time_ms then
     if state ~= 'CONFIRMED' or same_prints(record.terms, joined) then return record.raw end
   end
@@ -33,12 +34,11 @@ function commands.settle(id, outcome, time_ms, joined, joined_rows)
   elseif state == 'CONFIRMING' or state == 'CANCELLED' then
     unsettled[id] = false
   end
-  local create, ttl = record and record.create or '', record and record.ttl or ''
-  if create == '' then
+  if record.create == '' then
     -- It was never held, so it may be or become a tombstone.
-    local before, after = record and state == 'CANCELLED' and 1 or 0, outcome == 'CANCELLED' and 1 or 0
+    local before, after = state == 'CANCELLED' and 1 or 0, outcome == 'CANCELLED' and 1 or 0
     if before ~= after then add_tombstones(after - before) end
   end
-  local terms = record and outcome ~= 'CONFIRMED' and record.terms or joined
-  return finish(id, outcome, create, ttl, time_ms, terms)
+  local terms = outcome ~= 'CONFIRMED' and record.terms or joined
+  return finish(id, outcome, record.create, record.ttl, time_ms, terms)
 end
