@@ -17,6 +17,7 @@ use crate::grpc::health::Health;
 use crate::grpc::http2;
 use crate::grpc::served::Served;
 use crate::grpc::session::Sessions;
+use crate::grpc::unsent::Unsent;
 use crate::holds::Holds;
 use crate::holds::batched::BatchedHolds;
 use crate::holds::embedded::{EmbeddedHolds, system_clock};
@@ -62,8 +63,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
     let served =
         Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;
-    let (guarded, unsent) = (calls.layer(served), calls.unsent().clone());
-    let mut server = pin!(http2::serve(guarded, listener, config.connections, unsent, stop.clone()));
+    let unsent = Unsent::new(config.unsent_bytes_max);
+    let mut server = pin!(http2::serve(calls.layer(served), listener, config.connections, unsent, stop.clone()));
     tracing::info!(addr = %address, "listening");
     tokio::select! {
         // It does not end before it is stopped.

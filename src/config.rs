@@ -188,6 +188,8 @@ pub struct Config {
     pub sessions_max: usize,
     /// Whether reflection is served.
     pub reflection: bool,
+    /// The bytes of answers that may wait to be sent before calls are refused.
+    pub unsent_bytes_max: usize,
     /// The bounds of callers' connections.
     pub connections: ConnectionsConfig,
     /// How long the start waits for a store that is away.
@@ -278,9 +280,9 @@ impl ServeArgs {
             calls: CallsConfig {
                 concurrency_max: self.concurrency_max,
                 call_bytes_max: self.call_bytes_max,
-                unsent_bytes_max: self.unsent_bytes_max,
                 deadline_max: self.deadline_max,
             },
+            unsent_bytes_max: self.unsent_bytes_max,
             sessions_max: self.sessions_max,
             reflection: self.reflection,
             connections: ConnectionsConfig::new(

@@ -16,6 +16,7 @@ pub mod health;
 pub mod http2;
 mod many;
 mod page_token;
+mod pages;
 pub mod peer;
 mod permits;
 mod reservation_request;

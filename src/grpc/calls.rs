@@ -2,7 +2,8 @@
 //! - A call of several steps runs to its end in a task of its own: a caller who hangs up or times out drops only the
 //!   wait for the answer. A call of one step ends with its caller, and is never made if it still waits.
 //! - At most so many calls run at once, over all connections; one that runs on without its caller still counts. More
-//!   are refused, and a connection gets a share (`permits`). None begins while too much waits to be sent (`unsent`).
+//!   are refused, and a connection gets a share (`permits`). While too much waits to be sent, none begins on a
+//!   connection for which anything waits (`unsent`). Few pages are made at once (`pages`).
 //! - The memory of what calls were sent is bounded, from the first byte on. It is shared in the same way.
 //! - No caller waits longer than the earlier of their own deadline and the server's; for Reconcile only their own
 //!   counts.
@@ -18,10 +19,11 @@ use tonic::Status;
 use tracing::Instrument;
 
 use super::call_id::CallId;
+use super::pages::{Pages, Turn};
 use super::peer::Peer;
 use super::permits::{Permit, Permits};
 use super::status;
-use super::unsent::Unsent;
+use super::unsent::PeerUnsent;
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
@@ -52,8 +54,6 @@ pub struct CallsConfig {
     pub call_bytes_max: usize,
     /// How long a caller may wait.
     pub deadline_max: Duration,
-    /// The bytes of answers that may wait to be sent before further calls are refused.
-    pub unsent_bytes_max: usize,
 }
 
 /// All calls that run.
@@ -61,7 +61,7 @@ pub struct CallsConfig {
 pub struct Calls {
     running: Permits,
     bytes: Permits,
-    unsent: Unsent,
+    pages: Pages,
     deadline_max: Duration,
     tasks: TaskTracker,
 }
@@ -71,19 +71,20 @@ pub struct Calls {
 pub(super) struct Parent {
     pub(super) id: CallId,
     pub(super) peer: Peer,
+    unsent: PeerUnsent,
     /// When its parts are given up, if it has a deadline itself: a tenth of its time before, so that its caller still
     /// hears of the parts that are done.
     parts_deadline: Option<Instant>,
 }
 
 impl Parent {
-    pub(super) fn call(id: CallId, peer: Peer, deadline: &Sleep) -> Self {
+    pub(super) fn call(id: CallId, peer: Peer, unsent: PeerUnsent, deadline: &Sleep) -> Self {
         let left = deadline.deadline().saturating_duration_since(Instant::now());
-        Self { id, peer, parts_deadline: Some(deadline.deadline() - left / 10) }
+        Self { id, peer, unsent, parts_deadline: Some(deadline.deadline() - left / 10) }
     }
 
-    pub(super) fn stream(id: CallId, peer: Peer) -> Self {
-        Self { id, peer, parts_deadline: None }
+    pub(super) fn stream(id: CallId, peer: Peer, unsent: PeerUnsent) -> Self {
+        Self { id, peer, unsent, parts_deadline: None }
     }
 }
 
@@ -93,15 +94,10 @@ impl Calls {
         Self {
             running: Permits::new(config.concurrency_max),
             bytes: Permits::new(config.call_bytes_max),
-            unsent: Unsent::new(config.unsent_bytes_max),
+            pages: Pages::new(),
             deadline_max: config.deadline_max,
             tasks: TaskTracker::new(),
         }
-    }
-
-    /// What waits to be sent to their callers.
-    pub fn unsent(&self) -> &Unsent {
-        &self.unsent
     }
 
     /// Waits for the end of every call, also of those whose callers have gone.
@@ -115,16 +111,23 @@ impl Calls {
         self.bytes.take(peer, request_bytes.max(CALL_BYTES_MIN)).ok_or_else(status::overloaded)
     }
 
-    /// Runs a call whose request was read. `bytes` are held until its work has ended.
+    /// Runs a call whose request was read. `bytes` are held until its work has ended. A page is answered with its turn,
+    /// to be held until it counts as unsent.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         rpc: &str,
         peer: Peer,
+        unsent: &PeerUnsent,
         bytes: Permit,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Status> {
-        let held = (self.take_running(peer)?, bytes);
-        self.to_its_end(rpc, held, work).await
+    ) -> Result<(T, Option<Turn>), Status> {
+        let held = (self.take_running(peer, unsent)?, bytes);
+        let turn = self.pages.turn(rpc).await;
+        if turn.is_some() && !unsent.may_begin() {
+            // It could when it began to wait.
+            return Err(status::overloaded());
+        }
+        Ok((self.to_its_end(rpc, held, work).await?, turn))
     }
 
     /// Runs a call that came together with others. The bounds are the same; its parent takes its bytes and holds them
@@ -135,7 +138,7 @@ impl Calls {
         parent: &Parent,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Status> {
-        let held = self.take_running(parent.peer)?;
+        let held = self.take_running(parent.peer, &parent.unsent)?;
         let deadline = match parent.parts_deadline {
             Some(deadline) => tokio::time::sleep_until(deadline),
             None => tokio::time::sleep(self.deadline_max),
@@ -147,8 +150,8 @@ impl Calls {
         }
     }
 
-    fn take_running(&self, peer: Peer) -> Result<Permit, Status> {
-        if self.unsent.is_used_up() {
+    fn take_running(&self, peer: Peer, unsent: &PeerUnsent) -> Result<Permit, Status> {
+        if !unsent.may_begin() {
             return Err(status::overloaded());
         }
         self.running.take(peer, 1).ok_or_else(status::overloaded)

@@ -28,6 +28,7 @@ use super::calls::{Calls, Parent, READ_MAX};
 use super::exempt::{Exempt, Kind};
 use super::peer::Peer;
 use super::permits::Permit;
+use super::unsent::PeerUnsent;
 use super::{MESSAGE_BYTES_MAX, status};
 
 /// A message stands behind a flag and its length.
@@ -73,8 +74,9 @@ where
         // The clone need not be ready; the one that was asked is.
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let path = request.uri().path();
-        let Some(peer) = request.extensions().get::<Peer>().copied() else {
-            // Every connection names itself.
+        let extensions = request.extensions();
+        let (Some(&peer), Some(unsent)) = (extensions.get::<Peer>(), extensions.get::<PeerUnsent>().cloned()) else {
+            // Every connection names itself and what waits for it.
             return std::future::ready(Ok(status::panicked().into_http())).boxed();
         };
         if let Some(kind) = Kind::of(path) {
@@ -83,16 +85,16 @@ where
         let id = CallId::of(request.headers());
         let span = access::span(path, id.as_str());
         if path == SESSION {
-            request.extensions_mut().insert(Parent::stream(id.clone(), peer));
+            request.extensions_mut().insert(Parent::stream(id.clone(), peer, unsent));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();
         }
         // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins
         // later and is asked later, so that this one wins.
         let deadline = self.calls.deadline(path, request.headers());
         if path.ends_with(MANY) {
-            request.extensions_mut().insert(Parent::call(id.clone(), peer, &deadline));
+            request.extensions_mut().insert(Parent::call(id.clone(), peer, unsent.clone(), &deadline));
         }
-        guard(inner, self.calls.clone(), request, peer, id, deadline).instrument(span).map(Ok).boxed()
+        guard(inner, self.calls.clone(), request, peer, unsent, id, deadline).instrument(span).map(Ok).boxed()
     }
 }
 
@@ -101,6 +103,7 @@ async fn guard<S>(
     calls: Calls,
     request: Request<Body>,
     peer: Peer,
+    unsent: PeerUnsent,
     id: CallId,
     deadline: Sleep,
 ) -> Response<Body>
@@ -115,7 +118,12 @@ where
             Err(_) => return Err(status::deadline_exceeded()),
         };
         let uri = request.uri().clone();
-        calls.run(uri.path(), peer, bytes, answer(inner, request, id.clone())).await
+        let work = answer(inner, request, id.clone());
+        let (answer, turn) = calls.run(uri.path(), peer, &unsent, bytes, work).await?;
+        Ok(match turn {
+            Some(turn) => turn.until_encoded(answer),
+            None => answer,
+        })
     };
     let answer = tokio::select! {
         biased;

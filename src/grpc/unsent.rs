@@ -2,7 +2,8 @@
 //! until the socket has taken them. Promises:
 //! - A write that makes no progress for too long is given up.
 //! - When the budget is used up, the writes that have stalled longest give way, as many as it takes to be within it
-//!   again. Calls that have not begun are refused until then; those that have run are answered.
+//!   again. Until then calls are refused on connections for which anything waits, and beyond twice the budget on all.
+//!   Calls that have run are answered.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -33,6 +34,16 @@ struct Budget {
     stalls: AtomicU64,
 }
 
+/// The part of the budget that one connection takes. Its requests carry it among their extensions.
+#[derive(Clone, Debug)]
+pub(super) struct PeerUnsent(Arc<PeerPart>);
+
+#[derive(Debug)]
+struct PeerPart {
+    unsent: Unsent,
+    bytes: AtomicUsize,
+}
+
 /// A write that waits for its caller.
 #[derive(Debug)]
 struct Stalled {
@@ -55,33 +66,14 @@ impl Unsent {
         }))
     }
 
-    /// True if no further call may begin.
-    pub fn is_used_up(&self) -> bool {
-        let used_up = self.bytes() > self.0.bytes_max;
-        if used_up {
-            self.relieve();
-        }
-        used_up
+    /// The part of a connection that has just been accepted.
+    pub(super) fn of_peer(&self) -> PeerUnsent {
+        PeerUnsent(Arc::new(PeerPart { unsent: self.clone(), bytes: AtomicUsize::new(0) }))
     }
 
     /// What waits now, in bytes.
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Counts so many bytes until the permit is dropped.
-    pub fn count(&self, bytes: usize) -> UnsentPermit {
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let permit = UnsentPermit { unsent: self.clone(), bytes };
-        if self.bytes() > self.0.bytes_max {
-            self.relieve();
-        }
-        permit
-    }
-
-    /// A write that is to go on at least every `stall_max`.
-    pub(super) fn write(&self, stall_max: Duration) -> UnsentWrite {
-        UnsentWrite { unsent: self.clone(), stall_max, bytes: 0, stall: None }
     }
 
     /// Makes writes give way, those first that have stalled longest, until their bytes cover what is too much.
@@ -107,16 +99,58 @@ impl Unsent {
     }
 }
 
+impl PeerUnsent {
+    /// False if no further call may begin on this connection for now.
+    pub(super) fn may_begin(&self) -> bool {
+        let unsent = &self.0.unsent;
+        let (bytes, bytes_max) = (unsent.bytes(), unsent.0.bytes_max);
+        if bytes <= bytes_max {
+            return true;
+        }
+        unsent.relieve();
+        self.bytes() == 0 && bytes <= bytes_max.saturating_mul(2)
+    }
+
+    /// Counts so many bytes until the permit is dropped.
+    pub(super) fn count(&self, bytes: usize) -> UnsentPermit {
+        let unsent = &self.0.unsent;
+        unsent.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let permit = UnsentPermit { peer: self.clone(), bytes };
+        if unsent.bytes() > unsent.0.bytes_max {
+            unsent.relieve();
+        }
+        permit
+    }
+
+    /// The write of one stream, which is to go on at least every `stall_max`.
+    pub(super) fn write(&self, stall_max: Duration) -> UnsentWrite {
+        UnsentWrite { peer: self.clone(), stall_max, bytes: Some(0), stall: None }
+    }
+
+    /// The write of the socket, which carries all that waits for this connection.
+    pub(super) fn write_all(&self, stall_max: Duration) -> UnsentWrite {
+        UnsentWrite { peer: self.clone(), stall_max, bytes: None, stall: None }
+    }
+
+    /// What waits now for this connection, in bytes.
+    fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+}
+
 /// A part of the budget.
 #[derive(Debug)]
-pub struct UnsentPermit {
-    unsent: Unsent,
+pub(super) struct UnsentPermit {
+    peer: PeerUnsent,
     bytes: usize,
 }
 
 impl Drop for UnsentPermit {
     fn drop(&mut self) {
-        self.unsent.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let PeerPart { unsent, bytes } = &*self.peer.0;
+        bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        unsent.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -157,16 +191,17 @@ impl Buf for UnsentBytes {
 /// The progress of one write.
 #[derive(Debug)]
 pub(super) struct UnsentWrite {
-    unsent: Unsent,
+    peer: PeerUnsent,
     stall_max: Duration,
-    /// Of the answer that is being written.
-    bytes: usize,
+    /// Of the answer that is being written; none for all that waits for the connection.
+    bytes: Option<usize>,
     stall: Option<Stall>,
 }
 
 #[derive(Debug)]
 struct Stall {
     key: StallKey,
+    bytes: usize,
     gives_way: oneshot::Receiver<()>,
     too_long: Pin<Box<Sleep>>,
 }
@@ -174,19 +209,21 @@ struct Stall {
 impl UnsentWrite {
     /// Counts what is to be written.
     pub(super) fn count(&mut self, bytes: Bytes) -> UnsentBytes {
-        self.bytes = bytes.len();
-        let permit = self.unsent.count(bytes.len());
+        self.bytes = Some(bytes.len());
+        let permit = self.peer.count(bytes.len());
         UnsentBytes { bytes, _permit: Some(permit) }
     }
 
     /// To be asked each time that the write cannot go on. Ready when it is to be given up.
     pub(super) fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { unsent, stall_max, bytes, stall } = self;
+        let Self { peer, stall_max, bytes, stall } = self;
         let stall = stall.get_or_insert_with(|| {
+            let unsent = &peer.0.unsent;
             let key = (Instant::now(), unsent.0.stalls.fetch_add(1, Ordering::Relaxed));
+            let bytes = bytes.unwrap_or_else(|| peer.bytes());
             let (give_way, gives_way) = oneshot::channel();
-            unsent.stalled().insert(key, Stalled { bytes: *bytes, give_way });
-            Stall { key, gives_way, too_long: Box::pin(sleep(*stall_max)) }
+            unsent.stalled().insert(key, Stalled { bytes, give_way });
+            Stall { key, bytes, gives_way, too_long: Box::pin(sleep(*stall_max)) }
         });
         if stall.too_long.poll_unpin(cx).is_ready() {
             return Poll::Ready(());
@@ -198,11 +235,12 @@ impl UnsentWrite {
 
     /// To be told each time that the write has gone on.
     pub(super) fn goes_on(&mut self) {
+        let unsent = &self.peer.0.unsent;
         if let Some(stall) = self.stall.take()
-            && self.unsent.stalled().remove(&stall.key).is_none()
+            && unsent.stalled().remove(&stall.key).is_none()
         {
             // It was told to give way, and does: its bytes are gone with it.
-            self.unsent.0.leaving_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            unsent.0.leaving_bytes.fetch_sub(stall.bytes, Ordering::Relaxed);
         }
     }
 }

@@ -11,6 +11,7 @@ mod wire;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -21,8 +22,10 @@ use stockhold::grpc::health::Health;
 use stockhold::grpc::http2::{ConnectionsConfig, serve};
 use stockhold::grpc::served::Served;
 use stockhold::grpc::session::Sessions;
+use stockhold::grpc::unsent::Unsent;
 use stockhold::grpc::v1;
 use stockhold::holds::Command;
+use stockhold::service::Service;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -75,6 +78,7 @@ const REFUSALS: [(Code, &str); 16] = [
 struct Site {
     wire: Wire,
     calls: Calls,
+    service: Arc<Service>,
     stores: Stores,
     /// What the stores have.
     dump: Dump,
@@ -123,12 +127,7 @@ impl Site {
     async fn start(it: LocalService) -> (Self, Tokens) {
         prepare(&it).await;
         let (service, stores) = Stores::of(it).await;
-        let calls = Calls::new(&CallsConfig {
-            concurrency_max: 10,
-            call_bytes_max: 1 << 20,
-            unsent_bytes_max: UNSENT_BYTES_MAX,
-            deadline_max: BOUND,
-        });
+        let calls = Calls::new(&CallsConfig { concurrency_max: 10, call_bytes_max: 1 << 20, deadline_max: BOUND });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
@@ -136,12 +135,12 @@ impl Site {
         let sessions = Sessions::until(stop.clone(), BOUND, 10);
         let served = Served::new(&service, health, &calls, sessions, true).expect("the services");
         let connections = ConnectionsConfig::new(10, FOR_EVER, FOR_EVER);
-        let server =
-            tokio::spawn(serve(calls.layer(served), listener, connections, calls.unsent().clone(), stop.clone()));
+        let unsent = Unsent::new(UNSENT_BYTES_MAX);
+        let server = tokio::spawn(serve(calls.layer(served), listener, connections, unsent, stop.clone()));
         let tokens = tokens(&mut Caller::connect(address).await).await;
         let wire = Wire::connect(address).await;
         let dump = stores.dump().await;
-        (Self { wire, calls, stores, dump, answers: BTreeMap::new(), stop, server }, tokens)
+        (Self { wire, calls, service, stores, dump, answers: BTreeMap::new(), stop, server }, tokens)
     }
 
     async fn ask(&mut self, case: &Case) {
@@ -166,8 +165,9 @@ impl Site {
                 (format!("{code:?} {reason}"), may_change)
             }
         };
-        // What has begun runs on when the caller's time is up.
+        // What has begun runs on when the caller's time is up, and a Confirm is settled after its answer.
         timeout(BOUND, self.calls.finish()).await.expect("it ends");
+        timeout(BOUND, self.service.quiet()).await.expect("it ends");
         let before = std::mem::replace(&mut self.dump, self.stores.dump().await);
         if !(may_change && case.writes()) {
             let changed: Vec<_> = before.symmetric_difference(&self.dump).collect();

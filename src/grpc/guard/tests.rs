@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::grpc::calls::{CallsConfig, ONE_STEP};
+use crate::grpc::unsent::Unsent;
 
 /// Longer than any of these tests takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -19,19 +20,24 @@ const LONG: Duration = Duration::from_secs(60);
 const CALL_BYTES_MAX: usize = 1 << 20;
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
+/// A connection for which nothing waits to be sent.
+fn nothing_unsent() -> PeerUnsent {
+    Unsent::new(UNSENT_BYTES_MAX).of_peer()
+}
+
 fn calls(concurrency_max: usize) -> Calls {
     calls_until(concurrency_max, LONG)
 }
 
 fn calls_until(concurrency_max: usize, deadline_max: Duration) -> Calls {
-    let (call_bytes_max, unsent_bytes_max) = (CALL_BYTES_MAX, UNSENT_BYTES_MAX);
-    Calls::new(&CallsConfig { concurrency_max, call_bytes_max, unsent_bytes_max, deadline_max })
+    Calls::new(&CallsConfig { concurrency_max, call_bytes_max: CALL_BYTES_MAX, deadline_max })
 }
 
 /// A request of several steps, without a body, with these headers, over a connection of its own.
 fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::empty());
     request.extensions_mut().insert(Peer::accepted());
+    request.extensions_mut().insert(nothing_unsent());
     *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Confirm");
     for (name, value) in headers {
         request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));
@@ -227,6 +233,7 @@ fn unread(peer: Peer, bytes: usize) -> Request<Body> {
     let endless = Full::from(vec![0; bytes]).with_trailers(std::future::pending());
     let mut request = request(&[]).map(|_| Body::new(endless));
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(nothing_unsent());
     request
 }
 
@@ -295,12 +302,43 @@ async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
 }
 
 #[tokio::test]
-async fn while_too_much_waits_to_be_sent_no_call_begins() {
-    let calls = calls(9);
-    let full = calls.unsent().count(UNSENT_BYTES_MAX + 1);
-    let handler = Arc::new(Handler::default());
-    let response = handler.behind(&calls).oneshot(request(&[])).await.expect("infallible");
-    assert_eq!(code_and_reason(&response), (Code::ResourceExhausted, "OVERLOADED".into()));
+async fn while_too_much_waits_for_a_connection_no_call_begins_on_it() {
+    let unsent = Unsent::new(UNSENT_BYTES_MAX);
+    let (greedy, other) = (unsent.of_peer(), unsent.of_peer());
+    let asks = async |peer: &PeerUnsent| {
+        let mut request = request(&[]);
+        request.extensions_mut().insert(peer.clone());
+        answered(&calls(1), empty, request).await
+    };
+    let full = greedy.count(UNSENT_BYTES_MAX + 1);
+    assert_eq!(code_and_reason(&asks(&greedy).await), (Code::ResourceExhausted, "OVERLOADED".into()));
+    assert!(!asks(&other).await.headers().contains_key("grpc-status"));
     drop(full);
-    assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
+    assert!(!asks(&greedy).await.headers().contains_key("grpc-status"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_pages_are_made_at_a_time_until_they_are_encoded() {
+    let calls = calls(100);
+    let page = |path: &'static str| {
+        let mut request = request(&[]);
+        *request.uri_mut() = http::Uri::from_static(path);
+        let body = tower::service_fn(|_: Request<Body>| async {
+            let pieces =
+                futures::stream::iter(["a", "page"].map(|part| Ok::<_, Status>(Frame::data(Bytes::from(part)))));
+            Ok(Response::new(Body::new(StreamBody::new(pieces))))
+        });
+        tokio::time::timeout(LONG / 2, calls.layer(body).oneshot(request))
+    };
+    for path in ["/stockhold.v1.ReservationService/ListReservations", "/stockhold.v1.StockService/ListStock"] {
+        let mut made = Vec::new();
+        while let Ok(response) = page(path).await {
+            made.push(response.expect("infallible").into_body());
+        }
+        assert_eq!(made.len(), 8, "{path}");
+        page("/stockhold.v1.StockService/GetStock").await.expect("other calls need no turn").expect("infallible");
+        made[0].frame().await.expect("a piece").expect("no error");
+        page(path).await.expect("one was encoded").expect("infallible");
+        drop(made);
+    }
 }

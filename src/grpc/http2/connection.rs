@@ -26,7 +26,7 @@ use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::{media_type, stream};
 use crate::grpc::peer::Ending;
-use crate::grpc::unsent::{Unsent, UnsentBytes};
+use crate::grpc::unsent::{PeerUnsent, Unsent, UnsentBytes};
 use crate::telemetry::ration::Ration;
 
 /// How long a peer that is told to go may take to close a connection on which nothing is under way.
@@ -53,7 +53,8 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let socket = Socket::new(tcp, common.unsent.write(common.config.stall_max));
+    let unsent = common.unsent.of_peer();
+    let socket = Socket::new(tcp, unsent.write_all(common.config.stall_max));
     let mut connection = tokio::select! {
         begun = timeout(common.config.preface_max, common.builder.handshake(socket)) => match begun {
             Ok(Ok(connection)) => connection,
@@ -65,7 +66,7 @@ where
     };
     // It is given away once.
     if let Some(pings) = connection.ping_pong() {
-        Life::new(connection, pings, open, service, common).live().await;
+        Life::new(connection, pings, open, unsent, service, common).live().await;
     }
 }
 
@@ -73,6 +74,7 @@ struct Life<S> {
     connection: Connection,
     pings: PingPong,
     open: OpenConnection,
+    unsent: PeerUnsent,
     service: S,
     common: Arc<Common>,
     /// When the next ping is due, or the answer to the last one.
@@ -90,13 +92,21 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    fn new(connection: Connection, pings: PingPong, open: OpenConnection, service: S, common: Arc<Common>) -> Self {
+    fn new(
+        connection: Connection,
+        pings: PingPong,
+        open: OpenConnection,
+        unsent: PeerUnsent,
+        service: S,
+        common: Arc<Common>,
+    ) -> Self {
         let now = Instant::now();
         let age_max = spread(common.config.age_max, open.peer().id);
         Self {
             connection,
             pings,
             open,
+            unsent,
             service,
             ping_at: now + common.config.ping_every,
             common,
@@ -146,12 +156,13 @@ where
 
     async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
         let open = self.open.stream();
-        let write = self.common.unsent.write(self.common.config.stall_max);
+        let write = self.unsent.write(self.common.config.stall_max);
         let answer = match media_type::refusal(&request) {
             Some(refusal) => Either::Left(ready(Ok(refusal))),
             None => {
                 let mut request = request.map(|stream| Body::new(RequestBody::new(stream)));
                 request.extensions_mut().insert(self.open.peer());
+                request.extensions_mut().insert(self.unsent.clone());
                 request.extensions_mut().insert(self.ending.clone());
                 let Ok(service) = self.service.ready().await;
                 Either::Right(service.call(request))

@@ -37,13 +37,8 @@ impl ServedHere {
     pub(crate) async fn start(connections: ConnectionsConfig, unsent_bytes_max: usize) -> Self {
         let it = LocalService::embedded().await;
         let (health, health_server) = Health::follow(it.service.clone()).await;
-        let calls = Calls::new(&CallsConfig {
-            concurrency_max: 1000,
-            call_bytes_max: 64 << 20,
-            unsent_bytes_max,
-            deadline_max: BOUND,
-        });
-        let unsent = calls.unsent().clone();
+        let calls = Calls::new(&CallsConfig { concurrency_max: 1000, call_bytes_max: 64 << 20, deadline_max: BOUND });
+        let unsent = Unsent::new(unsent_bytes_max);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
