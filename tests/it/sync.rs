@@ -160,3 +160,20 @@ async fn a_store_with_many_locations_is_told_in_few_lines() {
     assert!(summary.contains(&format!("locations={rest}")), "{summary}");
     assert!(summary.contains(&format!("registers_missing={rest}")), "{summary}");
 }
+
+/// A change is committed a moment before it is pushed. That is no difference.
+#[tokio::test(start_paused = true)]
+async fn reconcile_does_not_report_what_is_on_its_way() {
+    let (it, at) = (Arc::new(MemoryService::new()), location("l"));
+    let names = ["a".to_owned()];
+    it.set(&at, &names, 1).await;
+    for on_hand in 2..40 {
+        let (changing, there, names) = (Arc::clone(&it), at.clone(), names.clone());
+        let change = tokio::spawn(async move { changing.set(&there, &names, on_hand).await });
+        // Another instant of the change each time.
+        sleep(Duration::from_millis(on_hand.unsigned_abs())).await;
+        let report = it.service.reconcile(&at, true).await.expect("compares");
+        assert_eq!(report.findings, [], "{on_hand} ms after the change began");
+        change.await.expect("is made");
+    }
+}
