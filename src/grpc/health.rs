@@ -70,13 +70,13 @@ impl Stores {
         Self { holds: matches!(holds, Ok(Ok(Ok(())))), ledger: matches!(ledger, Ok(Ok(()))) }
     }
 
-    fn answer(self, needs: Needs) -> HealthCheckResponse {
+    fn status(self, needs: Option<Needs>) -> ServingStatus {
         let serves = match needs {
-            Needs::Holds => self.holds,
-            Needs::Both => self.holds && self.ledger,
+            None => return ServingStatus::ServiceUnknown,
+            Some(Needs::Holds) => self.holds,
+            Some(Needs::Both) => self.holds && self.ledger,
         };
-        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
-        HealthCheckResponse { status: status.into() }
+        if serves { ServingStatus::Serving } else { ServingStatus::NotServing }
     }
 }
 
@@ -162,27 +162,31 @@ pub struct HealthService(watch::Receiver<Stores>);
 #[tonic::async_trait]
 impl health_server::Health for HealthService {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
-        let needs = needs(request.get_ref())?;
-        Ok(Response::new(self.0.borrow().answer(needs)))
+        let needs = needs(request.get_ref()).ok_or_else(|| Status::not_found("no such service here"))?;
+        Ok(Response::new(HealthCheckResponse { status: self.0.borrow().status(Some(needs)).into() }))
     }
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let needs = needs(request.get_ref())?;
+        let needs = needs(request.get_ref());
         let mut stores = self.0.clone();
         // So that the present status comes at once.
         stores.mark_changed();
-        let answers = futures::stream::unfold(stores, move |mut stores| async move {
-            stores.changed().await.ok()?;
-            let answer = stores.borrow_and_update().answer(needs);
-            Some((Ok(answer), stores))
+        let answers = futures::stream::unfold((stores, None), move |(mut stores, last)| async move {
+            loop {
+                stores.changed().await.ok()?;
+                let now = stores.borrow_and_update().status(needs);
+                if last != Some(now) {
+                    return Some((Ok(HealthCheckResponse { status: now.into() }), (stores, Some(now))));
+                }
+            }
         });
         Ok(Response::new(answers.boxed()))
     }
 }
 
-fn needs(request: &HealthCheckRequest) -> Result<Needs, Status> {
-    let known = NAMES.into_iter().find(|(name, _)| *name == request.service);
-    known.map(|(_, needs)| needs).ok_or_else(|| Status::not_found("no such service here"))
+/// What the service of a request needs, if it is known.
+fn needs(request: &HealthCheckRequest) -> Option<Needs> {
+    NAMES.into_iter().find(|(name, _)| *name == request.service).map(|(_, needs)| needs)
 }

@@ -14,9 +14,10 @@ use stockhold::holds::{Command, Holds, HoldsError, Reply};
 use stockhold::ledger::Ledger;
 use stockhold::service::Service;
 use tokio::time::{sleep, timeout};
+use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_check_response::ServingStatus::{NotServing, Serving};
+use tonic_health::pb::health_check_response::ServingStatus::{NotServing, ServiceUnknown, Serving};
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::http2::BOUND;
@@ -76,7 +77,13 @@ async fn health_is_not_serving_until_the_connections_have_ended() {
         watches.push(watch);
     }
 
+    // By the protocol of health checks a name that may come later is no error.
+    let mut unknown = client.watch(about("later")).await.expect("a stream").into_inner();
+    assert_eq!(unknown.next().await.expect("a status").expect("a status").status(), ServiceUnknown);
+    assert_eq!(client.check(about("later")).await.expect_err("there is none").code(), Code::NotFound);
+
     it.stop_health().await;
+    assert!(timeout(BOUND, unknown.next()).await.expect("the stream ends").is_none());
     for (name, watch) in NAMES.iter().zip(watches) {
         assert_eq!(client.check(about(name)).await.expect("an answer").into_inner().status(), NotServing, "{name}");
         // One that was watching, and one that begins only now: both are told, and both end.
