@@ -43,7 +43,9 @@ impl CallId {
     pub(super) fn refuse_whole(&self, failure: &Status) -> Status {
         let mut status = status::complete(failure, self.as_str());
         access::failed(&status, failure, None);
-        let headers = HeaderMap::from_iter([(CALL_ID, self.0.clone())]);
+        // tonic tells callers who compress what they may send instead.
+        let mut headers = failure.metadata().clone().into_headers();
+        headers.insert(CALL_ID, self.0.clone());
         *status.metadata_mut() = MetadataMap::from_headers(headers);
         status
     }

@@ -159,7 +159,16 @@ async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Bod
         }
     }
     let message = if all.is_empty() { first } else { all.freeze() };
+    if is_followed(&message) {
+        return Err(status::unreadable("there is something behind the message"));
+    }
     Ok(Request::from_parts(head, Body::new(Full::new(message))))
+}
+
+/// True if there is anything behind the message. tonic would pass over it.
+fn is_followed(framed: &[u8]) -> bool {
+    let Some(([_, length @ ..], rest)) = framed.split_first_chunk::<FRAME_BYTES>() else { return false };
+    (u32::from_be_bytes(*length) as usize) < rest.len()
 }
 
 async fn answer<S>(mut inner: S, request: Request<Body>, id: CallId) -> Response<Body>

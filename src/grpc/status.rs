@@ -223,7 +223,8 @@ fn malformed(message: String) -> Status {
 pub(super) fn complete(status: &Status, request_id: &str) -> Status {
     let adopted = status.details().is_empty().then(|| match status.code() {
         Code::Unimplemented if status.message().is_empty() => unimplemented("there is no such method"),
-        Code::Unimplemented => unimplemented(status.message()),
+        // The message has what the caller calls their encoding.
+        Code::Unimplemented => unimplemented("the request is compressed; send it as it is"),
         Code::OutOfRange => too_large(),
         Code::Internal | Code::InvalidArgument => unreadable(status.message()),
         _ => panicked(),

@@ -13,6 +13,8 @@ mod connections;
 mod crowding;
 mod docs;
 mod filling;
+mod floods;
+mod framing;
 mod holds_contract;
 mod instances;
 mod ledger_contract;

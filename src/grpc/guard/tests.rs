@@ -204,7 +204,9 @@ async fn a_request_that_is_too_large_is_refused() {
     for (body_bytes, refused) in [(MESSAGE_BYTES_MAX + FRAME_BYTES, false), (MESSAGE_BYTES_MAX + FRAME_BYTES + 1, true)]
     {
         for part_bytes in [body_bytes, 1000] {
-            let body = vec![0; body_bytes];
+            let mut body = vec![0; body_bytes];
+            body[1..FRAME_BYTES]
+                .copy_from_slice(&u32::try_from(body_bytes - FRAME_BYTES).expect("short").to_be_bytes());
             let parts: Vec<_> = body.chunks(part_bytes).map(|part| frame_of(part.to_vec())).collect();
             let body = StreamBody::new(futures::stream::iter(parts));
             let response = answered(&calls, empty, request(&[]).map(|_| Body::new(body))).await;
