@@ -114,7 +114,7 @@ pub struct ServeArgs {
     /// Memory for the requests of calls, from their first byte to their answer, at least 4 KiB each; more are refused
     #[arg(long, env = "STOCKHOLD_CALL_BYTES_MAX", value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
     call_bytes_max: usize,
-    /// Memory for answers that wait to be sent; for more those that wait longest end, and calls are refused
+    /// Memory for answers that wait to be sent; for more the oldest of them end, and calls are refused
     #[arg(long, env = "STOCKHOLD_UNSENT_BYTES_MAX", value_name = "SIZE", default_value = "64MiB")]
     #[arg(value_parser = memory)]
     unsent_bytes_max: usize,

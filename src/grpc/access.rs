@@ -23,6 +23,9 @@ use crate::telemetry::ration::Ration;
 /// What `RUST_LOG` calls it.
 pub const ACCESS: &str = "stockhold::access";
 
+/// The longest name of an RPC that is logged, in bytes. Callers may ask for any, and none that there is comes near.
+const RPC_BYTES_MAX: usize = 128;
+
 /// Lines of one level each [`PERIOD`].
 const LINES_MAX: u64 = 100;
 
@@ -36,7 +39,8 @@ static REFUSALS: Ration = Ration::new(LINES_MAX, PERIOD);
 
 /// What a call's lines have in common. It has the highest level, so that a bug is logged with its request id at every
 /// level that shows it.
-pub(super) fn span(rpc: &str, request_id: &str) -> Span {
+pub(super) fn span(path: &str, request_id: &str) -> Span {
+    let rpc = &path[..path.floor_char_boundary(RPC_BYTES_MAX)];
     tracing::error_span!(target: ACCESS, "call", rpc, request_id)
 }
 

@@ -6,6 +6,7 @@
 //! - Windows bound what was received and is not read, for each stream and each connection.
 
 mod accept;
+mod backlog;
 mod bounds;
 mod connection;
 mod connections;

@@ -1,9 +1,9 @@
 //! Answers that wait to be sent. They count in bytes, against one budget of the process, from when they are encoded
 //! until the socket has taken them. Promises:
 //! - A write that makes no progress for too long is given up.
-//! - When the budget is used up, the writes that have stalled longest give way, as many as it takes to be within it
-//!   again. Until then calls are refused on connections for which anything waits, and beyond twice the budget on all.
-//!   Calls that have run are answered.
+//! - When the budget is used up, the writes that began first and cannot go on give way, as many as it takes to be
+//!   within it again. A caller who reads a little now and then gains nothing by it. Until then calls are refused on
+//!   connections for which anything waits, and beyond twice the budget on all. Calls that have run are answered.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -17,8 +17,8 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A write that waits for less than this is on its way: it never gives way to others.
-const STALLED_MIN: Duration = Duration::from_millis(100);
+/// A write that began more recently is on its way: it never gives way to others.
+const WRITE_MIN: Duration = Duration::from_millis(100);
 
 /// The budget of a process.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ struct Stalled {
     give_way: oneshot::Sender<()>,
 }
 
-/// Since when a write has stalled; the number tells apart those that began at once.
+/// When a write began; the number tells apart those that began at once.
 type StallKey = (Instant, u64);
 
 impl Unsent {
@@ -76,14 +76,14 @@ impl Unsent {
         self.0.bytes.load(Ordering::Relaxed)
     }
 
-    /// Makes writes give way, those first that have stalled longest, until their bytes cover what is too much.
+    /// Makes writes give way, those first that began first, until their bytes cover what is too much.
     fn relieve(&self) {
         let mut stalled = self.stalled();
         let leaving_bytes = self.0.leaving_bytes.load(Ordering::Relaxed);
         let mut excess_bytes = self.bytes().saturating_sub(self.0.bytes_max).saturating_sub(leaving_bytes);
         while excess_bytes > 0
             && let Some(first) = stalled.first_entry()
-            && first.key().0.elapsed() >= STALLED_MIN
+            && first.key().0.elapsed() >= WRITE_MIN
         {
             let Stalled { bytes, give_way } = first.remove();
             // The write keeps the receiver for as long as it is in the map.
@@ -113,24 +113,33 @@ impl PeerUnsent {
 
     /// Counts so many bytes until the permit is dropped.
     pub(super) fn count(&self, bytes: usize) -> UnsentPermit {
+        self.add(bytes);
+        UnsentPermit { peer: self.clone(), bytes }
+    }
+
+    /// Counts so many bytes until they are removed.
+    pub(super) fn add(&self, bytes: usize) {
         let unsent = &self.0.unsent;
         unsent.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let permit = UnsentPermit { peer: self.clone(), bytes };
         if unsent.bytes() > unsent.0.bytes_max {
             unsent.relieve();
         }
-        permit
+    }
+
+    pub(super) fn remove(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.unsent.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// The write of one stream, which is to go on at least every `stall_max`.
     pub(super) fn write(&self, stall_max: Duration) -> UnsentWrite {
-        UnsentWrite { peer: self.clone(), stall_max, bytes: Some(0), stall: None }
+        UnsentWrite { peer: self.clone(), stall_max, bytes: Some(0), began: None, stall: None }
     }
 
     /// The write of the socket, which carries all that waits for this connection.
     pub(super) fn write_all(&self, stall_max: Duration) -> UnsentWrite {
-        UnsentWrite { peer: self.clone(), stall_max, bytes: None, stall: None }
+        UnsentWrite { peer: self.clone(), stall_max, bytes: None, began: None, stall: None }
     }
 
     /// What waits now for this connection, in bytes.
@@ -148,9 +157,7 @@ pub(super) struct UnsentPermit {
 
 impl Drop for UnsentPermit {
     fn drop(&mut self) {
-        let PeerPart { unsent, bytes } = &*self.peer.0;
-        bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        unsent.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.peer.remove(self.bytes);
     }
 }
 
@@ -195,6 +202,8 @@ pub(super) struct UnsentWrite {
     stall_max: Duration,
     /// Of the answer that is being written; none for all that waits for the connection.
     bytes: Option<usize>,
+    /// When it began to be written.
+    began: Option<Instant>,
     stall: Option<Stall>,
 }
 
@@ -210,16 +219,22 @@ impl UnsentWrite {
     /// Counts what is to be written.
     pub(super) fn count(&mut self, bytes: Bytes) -> UnsentBytes {
         self.bytes = Some(bytes.len());
+        self.begins();
         let permit = self.peer.count(bytes.len());
         UnsentBytes { bytes, _permit: Some(permit) }
     }
 
+    /// What is written from now on is another thing, younger than what was written before.
+    pub(super) fn begins(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
     /// To be asked each time that the write cannot go on. Ready when it is to be given up.
     pub(super) fn poll_given_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { peer, stall_max, bytes, stall } = self;
+        let Self { peer, stall_max, bytes, began, stall } = self;
         let stall = stall.get_or_insert_with(|| {
             let unsent = &peer.0.unsent;
-            let key = (Instant::now(), unsent.0.stalls.fetch_add(1, Ordering::Relaxed));
+            let key = (*began.get_or_insert_with(Instant::now), unsent.0.stalls.fetch_add(1, Ordering::Relaxed));
             let bytes = bytes.unwrap_or_else(|| peer.bytes());
             let (give_way, gives_way) = oneshot::channel();
             unsent.stalled().insert(key, Stalled { bytes, give_way });

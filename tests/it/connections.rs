@@ -10,7 +10,7 @@ use stockhold::grpc::http2::ConnectionsConfig;
 use stockhold::grpc::v1;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tonic_health::pb::HealthCheckRequest;
 
 use crate::support::client::Caller;
@@ -158,7 +158,7 @@ async fn an_old_connection_ends_with_what_is_under_way() {
     let mut watched = watch(&mut client).await;
     let refused = timeout(BOUND, async {
         while client.calls.clone().ready().await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await;
         }
     });
     refused.await.expect("nothing more can be begun on it");
@@ -212,7 +212,7 @@ async fn a_peer_that_answers_no_ping_loses_its_connection() {
     // There is no place for another connection until this one ends. The next peer answers pings, and stays.
     let mut fresh = Http2::connect(it.address).await;
     let watched_too = watch(&mut fresh).await;
-    tokio::time::sleep(2 * PONG_MAX).await;
+    sleep(2 * PONG_MAX).await;
     check(&mut fresh).await;
     drop((watched, watched_too, gone, fresh));
     it.end().await;
@@ -307,34 +307,87 @@ async fn a_caller_who_reads_nothing_at_all_loses_the_connection() {
     it.end().await;
 }
 
-#[tokio::test]
-async fn while_too_much_is_unsent_the_answers_that_wait_longest_go() {
-    const LISTS: usize = 20;
-    let unsent_bytes_max = 256 * 1024;
-    let it = ServedHere::start(at_most(10), unsent_bytes_max).await;
-    let list = long_list(&it).await;
-    let mut client = reads_nothing(&it).await;
-    let mut answers = Vec::new();
-    for _ in 0..LISTS {
-        answers.push(client.ask(LIST, &list).await);
-    }
-    // What waits never is more than the budget and what was under way when it was used up.
-    assert!(it.unsent.bytes() < 2 * unsent_bytes_max, "{} bytes wait", it.unsent.bytes());
-    let mut reader = Http2::connect(it.address).await;
-    timeout(BOUND, async {
-        loop {
-            let mut answer = reader.ask(LIST, &list).await.expect("headers");
-            // A refusal has no body.
-            if let Some(data) = answer.data().await {
-                data.expect("the answer");
-                return;
+/// A caller whose window lets one more byte of each answer through from time to time, as long as they are there.
+async fn reads_a_trickle(it: &ServedHere) -> Http2 {
+    let stream = TcpStream::connect(it.address).await.expect("connects");
+    let mut builder = h2::client::Builder::new();
+    let (calls, mut connection) = builder.initial_window_size(0).handshake(stream).await.expect("both speak HTTP/2");
+    let connection = tokio::spawn(async move {
+        for window in 1.. {
+            tokio::select! {
+                ended = &mut connection => return ended,
+                // It fails as long as the service has not heard of the last one.
+                () = sleep(SHORT) => drop(connection.set_initial_window_size(window)),
             }
         }
+        Ok(())
+    });
+    Http2 { calls, connection }
+}
+
+#[tokio::test]
+async fn answers_that_are_nothing_but_headers_count_too() {
+    let unsent_bytes_max = 256 * 1024;
+    let it = ServedHere::start(ConnectionsConfig { stall_max: FOR_EVER, ..at_most(10) }, unsent_bytes_max).await;
+    let deaf = Arc::new(AtomicBool::new(false));
+    let mut client = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
+    check(&mut client).await;
+    deaf.store(true, Ordering::Relaxed);
+    // More than the sockets take, from one connection.
+    let lines = (0..100).map(|number| v1::Line { sku: format!(" {number}"), quantity: 0 }).collect();
+    let malformed = v1::ReserveRequest { reservation_id: "1".into(), lines, ..Default::default() };
+    let mut open = Vec::new();
+    for _ in 0..1024 {
+        let (answer, mut request) = client.post(RESERVE, false).await;
+        request.send_data(framed(&malformed.encode_to_vec()), true).expect("is sent");
+        open.push(answer);
+    }
+    eventually("they wait", BOUND, async || it.unsent.bytes() > unsent_bytes_max).await;
+    let mut reader = Http2::connect(it.address).await;
+    eventually("the connection ends for them, as another caller needs the room", BOUND, async || {
+        drop(reader.ask(LIST, &v1::ListStockRequest::default()).await.expect("headers"));
+        it.unsent.bytes() < unsent_bytes_max
     })
-    .await
-    .expect("others are answered");
-    drop((client, reader, answers));
+    .await;
+    drop((reader, client, open));
     it.end().await;
+}
+
+#[tokio::test]
+async fn while_too_much_is_unsent_the_oldest_answers_go() {
+    const LISTS: usize = 20;
+    let unsent_bytes_max = 256 * 1024;
+    for trickles in [false, true] {
+        let it = ServedHere::start(at_most(10), unsent_bytes_max).await;
+        let list = long_list(&it).await;
+        let mut client = if trickles { reads_a_trickle(&it).await } else { reads_nothing(&it).await };
+        let mut answers = Vec::new();
+        for _ in 0..LISTS {
+            answers.push(client.ask(LIST, &list).await);
+        }
+        // What waits never is more than the budget and what was under way when it was used up.
+        assert!(it.unsent.bytes() < 2 * unsent_bytes_max, "{} bytes wait", it.unsent.bytes());
+        let mut reader = Http2::connect(it.address).await;
+        timeout(BOUND, async {
+            loop {
+                let mut answer = reader.ask(LIST, &list).await.expect("headers");
+                // A refusal has no body.
+                if let Some(data) = answer.data().await {
+                    data.expect("the answer");
+                    return;
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("others are not answered; trickles: {trickles}"));
+        eventually(&format!("they go as others call; trickles: {trickles}"), BOUND, async || {
+            drop(reader.ask(LIST, &v1::ListStockRequest::default()).await.expect("headers"));
+            it.unsent.bytes() <= unsent_bytes_max
+        })
+        .await;
+        drop((client, reader, answers));
+        it.end().await;
+    }
 }
 
 /// Begins many requests and takes them back at once.
@@ -362,6 +415,12 @@ async fn callers_cannot_fill_the_log() {
         check(&mut client).await;
         idle.push(client);
     }
+    // The path of a call is the caller's own choice, and so is the encoding.
+    let long = "x".repeat(10_000);
+    let mut client = Http2::connect(service.address()).await;
+    drop(client.ask(&format!("/{long}"), &HealthCheckRequest::default()).await.expect("a refusal"));
+    eventually("it is refused", BOUND, async || service.log().contains("refused")).await;
+    assert!(service.log().lines().all(|line| line.len() < 1000), "{}", service.log());
     for line in ["a peer broke the rules of HTTP/2", "all connections are taken"] {
         let times = || service.log().matches(line).count();
         eventually("it is told", BOUND, async || times() > 0).await;

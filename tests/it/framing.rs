@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::served::{BOUND, FOR_EVER, Http2, ServedHere};
+use crate::support::http2::{BOUND, Http2};
+use crate::support::served::{FOR_EVER, ServedHere};
 
 const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 

@@ -15,11 +15,13 @@ use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::{Request, Response};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use super::backlog::Backlog;
 use super::bounds::ConnectionsConfig;
 use super::connections::OpenConnection;
 use super::request_body::RequestBody;
@@ -54,7 +56,8 @@ where
     S::Future: Send + 'static,
 {
     let unsent = common.unsent.of_peer();
-    let socket = Socket::new(tcp, unsent.write_all(common.config.stall_max));
+    let backlog = Arc::new(Backlog::new(unsent.clone()));
+    let socket = Socket::new(tcp, unsent.write_all(common.config.stall_max), backlog.clone());
     let mut connection = tokio::select! {
         begun = timeout(common.config.preface_max, common.builder.handshake(socket)) => match begun {
             Ok(Ok(connection)) => connection,
@@ -66,7 +69,7 @@ where
     };
     // It is given away once.
     if let Some(pings) = connection.ping_pong() {
-        Life::new(connection, pings, open, unsent, service, common).live().await;
+        Life::new(connection, pings, open, unsent, backlog, service, common).live().await;
     }
 }
 
@@ -75,6 +78,7 @@ struct Life<S> {
     pings: PingPong,
     open: OpenConnection,
     unsent: PeerUnsent,
+    backlog: Arc<Backlog>,
     service: S,
     common: Arc<Common>,
     /// When the next ping is due, or the answer to the last one.
@@ -97,6 +101,7 @@ where
         pings: PingPong,
         open: OpenConnection,
         unsent: PeerUnsent,
+        backlog: Arc<Backlog>,
         service: S,
         common: Arc<Common>,
     ) -> Self {
@@ -107,6 +112,7 @@ where
             pings,
             open,
             unsent,
+            backlog,
             service,
             ping_at: now + common.config.ping_every,
             common,
@@ -125,7 +131,7 @@ where
         loop {
             tokio::select! {
                 biased;
-                accepted = self.connection.accept() => match accepted {
+                accepted = poll_fn(|cx| self.backlog.drive(|| self.connection.poll_accept(cx))) => match accepted {
                     Some(Ok((request, respond))) => self.begin(request, respond).await,
                     Some(Err(error)) => return told_of(&error),
                     None => return,
@@ -135,7 +141,8 @@ where
                     self.ping_at = Instant::now() + self.common.config.ping_every;
                     due.as_mut().reset(self.due_at());
                 }
-                () = &mut due => {
+                // A peer who always has more to say leaves the task no budget, and a timer asks for some.
+                () = unconstrained(&mut due) => {
                     if self.is_over() {
                         return;
                     }
@@ -157,6 +164,7 @@ where
     async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
         let open = self.open.stream();
         let write = self.unsent.write(self.common.config.stall_max);
+        let backlog = self.backlog.clone();
         let answer = match media_type::refusal(&request) {
             Some(refusal) => Either::Left(ready(Ok(refusal))),
             None => {
@@ -169,7 +177,7 @@ where
             }
         };
         tokio::spawn(async move {
-            stream::answer(answer, respond, write).await;
+            stream::answer(answer, respond, write, backlog).await;
             drop(open);
         });
     }

@@ -3,26 +3,32 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::backlog::Backlog;
 use crate::grpc::unsent::UnsentWrite;
 
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     write: UnsentWrite,
+    backlog: Arc<Backlog>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, write: UnsentWrite) -> Self {
-        Self { stream, write }
+    pub(super) fn new(stream: TcpStream, write: UnsentWrite, backlog: Arc<Backlog>) -> Self {
+        Self { stream, write, backlog }
     }
 
     /// What writing came to.
     fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if self.backlog.written(written.is_pending()) {
+            self.write.begins();
+        }
         if written.is_ready() {
             self.write.goes_on();
             return written;

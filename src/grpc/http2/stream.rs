@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
@@ -15,6 +16,7 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic::body::Body;
 
+use super::backlog::Backlog;
 use crate::grpc::unsent::{UnsentBytes, UnsentWrite};
 
 /// Why a stream ends before its answer is sent.
@@ -35,9 +37,10 @@ pub(super) async fn answer(
     answer: impl Future<Output = Result<Response<Body>, Infallible>>,
     mut respond: SendResponse<UnsentBytes>,
     write: UnsentWrite,
+    backlog: Arc<Backlog>,
 ) {
     let sent = match made(answer, &mut respond).await {
-        Ok(response) => send(response, respond, write).await,
+        Ok(response) => send(response, respond, write, backlog).await,
         Err(ended) => Err(ended),
     };
     if let Err(ended) = sent {
@@ -64,14 +67,16 @@ async fn send(
     response: Response<Body>,
     mut respond: SendResponse<UnsentBytes>,
     write: UnsentWrite,
+    backlog: Arc<Backlog>,
 ) -> Result<(), Ended> {
     let (head, body) = response.into_parts();
     let is_all = body.is_end_stream();
+    backlog.count(&head.headers);
     let stream = respond.send_response(Response::from_parts(head, ()), is_all)?;
     if is_all {
         return Ok(());
     }
-    let mut answer = Answer { body, stream, write };
+    let mut answer = Answer { body, stream, write, backlog };
     let sent = answer.send().await;
     match sent {
         Err(Ended::Stalled) => answer.stream.send_reset(Reason::CANCEL),
@@ -86,6 +91,7 @@ struct Answer {
     body: Body,
     stream: SendStream<UnsentBytes>,
     write: UnsentWrite,
+    backlog: Arc<Backlog>,
 }
 
 impl Answer {
@@ -95,6 +101,7 @@ impl Answer {
                 Ok(data) => self.send_data(data).await?,
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
+                        self.backlog.count(&trailers);
                         return Ok(self.stream.send_trailers(trailers)?);
                     }
                 }

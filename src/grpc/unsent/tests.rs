@@ -59,13 +59,13 @@ async fn a_write_is_given_up_only_after_a_time_without_progress() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_writes_give_way_as_it_takes_those_first_that_have_stalled_longest() {
+async fn as_many_writes_give_way_as_it_takes_those_first_that_began_first() {
     // The three writes have 50 bytes each, of a budget of 200.
     for (further_bytes, expected) in [
         (50, [false, false, false]),
-        (51, [false, true, false]),
-        (100, [false, true, false]),
-        (101, [false, true, true]),
+        (51, [true, false, false]),
+        (100, [true, false, false]),
+        (101, [true, true, false]),
         (500, [true, true, true]),
     ] {
         let unsent = Unsent::new(200);
@@ -78,7 +78,7 @@ async fn as_many_writes_give_way_as_it_takes_those_first_that_have_stalled_longe
             stalled.push((write, answer));
             advance(Duration::from_secs(1)).await;
         }
-        // This one has gone on since, and stalls again.
+        // That it has gone on since does not make it younger.
         stalled[0].0.goes_on();
         timeout(Duration::ZERO, poll_fn(|cx| stalled[0].0.poll_given_up(cx))).await.expect_err("there is room");
         advance(Duration::from_secs(1)).await;
@@ -103,7 +103,7 @@ async fn a_write_that_has_only_begun_does_not_give_way() {
     timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("there is room");
     let _permit = peer.count(101);
     timeout(Duration::ZERO, poll_fn(|cx| write.poll_given_up(cx))).await.expect_err("it is on its way");
-    advance(STALLED_MIN).await;
+    advance(WRITE_MIN).await;
     assert!(!peer.may_begin());
     timeout(LONG / 2, poll_fn(|cx| write.poll_given_up(cx))).await.expect("it gives way");
 }
