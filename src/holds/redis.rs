@@ -20,7 +20,7 @@ use fred::interfaces::{ClientLike, FunctionInterface};
 use fred::types::Value;
 
 use self::connection::{Connection, Connections};
-use self::error::error_of;
+use self::error::{error_at_start, error_of};
 use self::library::Library;
 use self::request::Request;
 use self::server::Found;
@@ -44,7 +44,7 @@ impl RedisHolds {
     /// Connects, and checks that the server's settings keep the promises.
     ///
     /// # Errors
-    /// `Unavailable` if it cannot be reached, `Unsuitable` if it is too old or may evict holds.
+    /// `Unavailable` if it cannot be reached, `Unsuitable` if it is too old, may evict holds, or lacks rights.
     pub async fn connect(config: &RedisConfig) -> Result<Self, HoldsError> {
         Self::connect_with_clock(config, None).await
     }
@@ -63,7 +63,7 @@ impl RedisHolds {
         };
         // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full
         // already may have it from before.
-        match holds.load(&*holds.connections.any()?).await.map_err(|error| error_of(&error)) {
+        match holds.load(&*holds.connections.any()?).await.map_err(|error| error_at_start(&error)) {
             Ok(()) | Err(HoldsError::Full) => Ok(holds),
             Err(error) => Err(error),
         }

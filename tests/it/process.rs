@@ -119,6 +119,9 @@ async fn a_port_or_a_store_that_cannot_be_used_stops_the_start_with_its_name() {
     let (database, redis) = (format!("mysql://root:secret@{closed}/shop"), format!("redis://:secret@{closed}"));
     let locked = Redis::private(&["--requirepass", "another"]).await;
     let wrong_password = format!("redis://:secret@{}", locked.server());
+    let rights = ["--user", "limited", "on", ">secret", "~*", "&*", "+@all", "-function|load"];
+    let limited = Redis::private(&rights).await;
+    let no_rights = format!("redis://limited:secret@{}", limited.server());
     for (flags, text) in [
         (&["--listen", &taken][..], "cannot listen on "),
         (
@@ -134,6 +137,7 @@ async fn a_port_or_a_store_that_cannot_be_used_stops_the_start_with_its_name() {
             ),
         ),
         (&["--redis-url", &wrong_password], " cannot be used: WRONGPASS"),
+        (&["--redis-url", &no_rights], " cannot be used: NOPERM"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = stockhold();

@@ -51,6 +51,15 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
     }
 }
 
+/// As [`error_of`], at the start: rights that are not there do not come by waiting.
+pub(super) fn error_at_start(error: &Error) -> HoldsError {
+    let code = error.details().split(' ').next();
+    match error_of(error) {
+        HoldsError::Unavailable(_) if matches!(code, Some("NOAUTH" | "NOPERM")) => HoldsError::Unsuitable(words(error)),
+        error => error,
+    }
+}
+
 /// Why there is no connection at the start.
 pub(super) fn why_not_connected(error: &Error) -> HoldsError {
     match error.kind() {
