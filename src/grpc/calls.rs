@@ -122,7 +122,7 @@ impl Calls {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<(T, Option<Turn>), Status> {
         let held = (self.take_running(peer, unsent)?, bytes);
-        let turn = self.pages.turn(rpc).await;
+        let turn = self.pages.turn(rpc, unsent).await;
         if turn.is_some() && !unsent.may_begin() {
             // It could when it began to wait.
             return Err(status::overloaded());

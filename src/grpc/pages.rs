@@ -1,5 +1,6 @@
-//! Pages: the answers of lists, which may take megabytes each before they are encoded and count as unsent. So many are
-//! made at a time; other lists wait for their turn.
+//! Pages: the answers of lists, which may take megabytes each before they are encoded and count as unsent. A connection
+//! makes one page at a time, and all connections together make [`PAGES_MAX`]. Other lists wait for their turn. So many
+//! lists of one caller hold up no other caller.
 
 use std::sync::Arc;
 
@@ -7,6 +8,8 @@ use http::Response;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
+
+use super::unsent::PeerUnsent;
 
 /// Pages that are made at a time. The largest take some 7 MiB each, decoded and encoded.
 const PAGES_MAX: usize = 8;
@@ -17,9 +20,9 @@ const LISTS: [&str; 2] = ["/stockhold.v1.ReservationService/ListReservations", "
 #[derive(Clone, Debug)]
 pub(super) struct Pages(Arc<Semaphore>);
 
-/// The turn of one page.
+/// The turn of one page: that of its connection, and that among all connections.
 #[derive(Debug)]
-pub(super) struct Turn(OwnedSemaphorePermit);
+pub(super) struct Turn([OwnedSemaphorePermit; 2]);
 
 impl Pages {
     /// None yet.
@@ -28,12 +31,14 @@ impl Pages {
     }
 
     /// Waits for the turn of a list. Other calls need none.
-    pub(super) async fn turn(&self, rpc: &str) -> Option<Turn> {
+    pub(super) async fn turn(&self, rpc: &str, peer: &PeerUnsent) -> Option<Turn> {
         if !LISTS.contains(&rpc) {
             return None;
         }
-        // The semaphore is never closed.
-        self.0.clone().acquire_owned().await.ok().map(Turn)
+        // The semaphores are never closed.
+        let of_peer = peer.page().acquire_owned().await.ok()?;
+        let of_all = self.0.clone().acquire_owned().await.ok()?;
+        Some(Turn([of_peer, of_all]))
     }
 }
 
@@ -42,5 +47,29 @@ impl Turn {
     pub(super) fn until_encoded(self, response: Response<Body>) -> Response<Body> {
         let mut turn = Some(self.0);
         response.map(|body| Body::new(body.inspect_frame(move |_| drop(turn.take()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::grpc::unsent::Unsent;
+
+    #[tokio::test]
+    async fn a_caller_of_many_lists_holds_up_no_other() {
+        let (pages, unsent) = (Pages::new(), Unsent::new(1));
+        let (greedy, other) = (unsent.of_peer(), unsent.of_peer());
+        let first = pages.turn(LISTS[0], &greedy).await;
+        let wait = async |(pages, peer): (Pages, PeerUnsent)| pages.turn(LISTS[1], &peer).await;
+        let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(wait((pages.clone(), greedy.clone())))).collect();
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|turn| !turn.is_finished()), "one page at a time");
+        pages.turn(LISTS[0], &other).now_or_never().expect("no other connection waits").expect("a turn");
+        drop(first);
+        for turn in waiting {
+            turn.await.expect("does not panic").expect("a turn");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::FutureExt;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A write that began more recently is on its way: it never gives way to others.
@@ -42,6 +42,7 @@ pub(super) struct PeerUnsent(Arc<PeerPart>);
 struct PeerPart {
     unsent: Unsent,
     bytes: AtomicUsize,
+    page: Arc<Semaphore>,
 }
 
 /// A write that waits for its caller.
@@ -68,7 +69,11 @@ impl Unsent {
 
     /// The part of a connection that has just been accepted.
     pub(super) fn of_peer(&self) -> PeerUnsent {
-        PeerUnsent(Arc::new(PeerPart { unsent: self.clone(), bytes: AtomicUsize::new(0) }))
+        PeerUnsent(Arc::new(PeerPart {
+            unsent: self.clone(),
+            bytes: AtomicUsize::new(0),
+            page: Arc::new(Semaphore::new(1)),
+        }))
     }
 
     /// What waits now, in bytes.
@@ -109,6 +114,11 @@ impl PeerUnsent {
         }
         unsent.relieve();
         self.bytes() == 0 && bytes <= bytes_max.saturating_mul(2)
+    }
+
+    /// The permit to make a page, which this connection has one of: what it will take is not known before.
+    pub(super) fn page(&self) -> Arc<Semaphore> {
+        self.0.page.clone()
     }
 
     /// Counts so many bytes until the permit is dropped.
