@@ -24,6 +24,9 @@ const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const LIST: &str = "/stockhold.v1.StockService/ListStock";
 const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 
+/// After this time between two calls a connection is idle.
+const IDLE_MIN: Duration = Duration::from_millis(100);
+
 /// So short that it passes during the test.
 const SHORT: Duration = Duration::from_millis(20);
 
@@ -101,6 +104,26 @@ async fn connections_without_a_request_make_room_before_all_others() {
 }
 
 #[tokio::test]
+async fn a_fresh_caller_has_time_for_the_first_request() {
+    let it = start(at_most(8)).await;
+    let mut known = Vec::new();
+    for _ in 0..7 {
+        let mut client = Http2::connect(it.address).await;
+        check(&mut client).await;
+        known.push(client);
+    }
+    let mut fresh = Http2::connect(it.address).await;
+    // From then on all the others are idle.
+    sleep(IDLE_MIN).await;
+    let mut silent = TcpStream::connect(it.address).await.expect("connects");
+    silent.read_u8().await.expect("settings");
+    check(&mut fresh).await;
+    known.remove(0).ended().await;
+    drop((known, fresh, silent));
+    it.end().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_connections_without_a_request_keeps_nobody_out() {
     let it = start(at_most(20)).await;
     let mut known = Http2::connect(it.address).await;
@@ -156,12 +179,9 @@ async fn an_old_connection_ends_with_what_is_under_way() {
     let mut it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
     let mut client = Http2::connect(it.address).await;
     let mut watched = watch(&mut client).await;
-    let refused = timeout(BOUND, async {
-        while client.calls.clone().ready().await.is_ok() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    });
-    refused.await.expect("nothing more can be begun on it");
+    let calls = client.calls.clone();
+    eventually("nothing more can be begun on it", BOUND, async || calls.clone().ready().await.is_err()).await;
+    drop(calls);
     it.stop_health().await;
     watched.data().await.expect("what is under way goes on").expect("the last status");
     watched.trailers().await.expect("it is complete").expect("trailers");
@@ -204,17 +224,19 @@ async fn a_peer_that_does_not_begin_loses_its_connection() {
 
 #[tokio::test]
 async fn a_peer_that_answers_no_ping_loses_its_connection() {
-    let it = start(ConnectionsConfig { ping_every: SHORT, pong_max: PONG_MAX, ..at_most(1) }).await;
+    let it = start(ConnectionsConfig { ping_every: SHORT, pong_max: PONG_MAX, ..at_most(2) }).await;
+    let mut answers = Http2::connect(it.address).await;
+    let watched = watch(&mut answers).await;
     let deaf = Arc::new(AtomicBool::new(false));
     let mut gone = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
-    let watched = watch(&mut gone).await;
+    let watched_too = watch(&mut gone).await;
     deaf.store(true, Ordering::Relaxed);
-    // There is no place for another connection until this one ends. The next peer answers pings, and stays.
+    // There is no place for another connection until this one ends.
     let mut fresh = Http2::connect(it.address).await;
-    let watched_too = watch(&mut fresh).await;
-    sleep(2 * PONG_MAX).await;
     check(&mut fresh).await;
-    drop((watched, watched_too, gone, fresh));
+    // It has been asked for longer than the one that is gone, and has answered.
+    check(&mut answers).await;
+    drop((watched, watched_too, answers, gone, fresh));
     it.end().await;
 }
 

@@ -1,6 +1,7 @@
 //! All connections that are open, at most so many. When there are more callers, a connection on which nothing is under
-//! way makes room: first those that have never carried a request, the oldest of them first; then the one that has been
-//! idle longest. While none is idle, fresh callers wait.
+//! way makes room. Those that have never carried a request may take one place in [`FRESH_PART`]. If they have more, the
+//! oldest of them goes; else the one that has been idle longest goes. So a flood of them drives out few connections of
+//! callers, and a fresh caller has time to send the first request. While no connection is idle, fresh callers wait.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use crate::telemetry::ration::Ration;
 
 /// A connection that has carried a request may be between two calls: it is idle only after this.
 const IDLE_MIN: Duration = Duration::from_millis(100);
+
+/// The part of all places for connections that have never carried a request.
+const FRESH_PART: usize = 4;
 
 /// How often a fresh caller who waits looks for a connection that has become idle.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -59,11 +63,16 @@ impl State {
         (streams == 0).then(|| Duration::from_micros(self.now_us().saturating_sub(since)))
     }
 
-    /// Of two connections the one with the lower rank goes first; none has to while something is under way.
-    fn rank(&self) -> Option<(bool, Reverse<Duration>)> {
-        let has_asked = self.has_asked.load(Ordering::Acquire);
+    fn has_asked(&self) -> bool {
+        self.has_asked.load(Ordering::Acquire)
+    }
+
+    /// Of two connections the one with the lower rank goes first; none has to while something is under way. Those that
+    /// have carried requests go after the others, or before them.
+    fn rank(&self, asked_last: bool) -> Option<(bool, Reverse<Duration>)> {
+        let has_asked = self.has_asked();
         let idle = self.idle()?;
-        (!has_asked || idle >= IDLE_MIN).then_some((has_asked, Reverse(idle)))
+        (!has_asked || idle >= IDLE_MIN).then_some((has_asked == asked_last, Reverse(idle)))
     }
 }
 
@@ -122,7 +131,9 @@ impl Connections {
         if open.values().any(|state| state.is_to_leave.load(Ordering::Acquire)) {
             return;
         }
-        let ranked = open.values().filter_map(|state| Some((state.rank()?, state)));
+        let fresh = open.values().filter(|state| !state.has_asked()).count();
+        let asked_last = fresh > self.connections_max / FRESH_PART;
+        let ranked = open.values().filter_map(|state| Some((state.rank(asked_last)?, state)));
         if let Some((_, state)) = ranked.min_by_key(|(rank, _)| *rank) {
             state.is_to_leave.store(true, Ordering::Release);
             state.bell.notify_one();

@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::eventually;
+
 /// Longer than any step of a test takes.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
@@ -65,8 +67,10 @@ impl Http2 {
 
     /// Waits until the service has ended the connection, without an error.
     pub(crate) async fn ended(self) {
-        // h2 keeps a connection open as long as a client could still call.
-        drop(self.calls);
+        let calls = self.calls;
+        eventually("no call can be begun any more", BOUND, async || calls.clone().ready().await.is_err()).await;
+        // h2 keeps a connection open as long as a client has a handle for calls.
+        drop(calls);
         let ended = timeout(BOUND, self.connection).await.expect("the connection ends").expect("does not panic");
         ended.expect("it ends without an error");
     }
