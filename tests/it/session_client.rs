@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use sea_orm::DatabaseTransaction;
 use stockhold::grpc::v1;
 use stockhold_client::Client;
 use stockhold_client::v1 as client_v1;
 use stockhold_servers::proxy::Proxy;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tonic::Code;
 use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::client::Caller;
@@ -50,11 +52,12 @@ async fn callers_of_the_client_share_a_stream() {
     assert_eq!(id, "0");
 }
 
-#[tokio::test]
-async fn a_request_that_is_too_large_disturbs_no_other() {
-    let mut site = Site::start(&[]).await;
+/// Begins a confirm over the client, which waits for the lock of its row.
+async fn confirm_that_waits(
+    site: &mut Site,
+    client: &Client,
+) -> (DatabaseTransaction, JoinHandle<Result<client_v1::Reservation, Status>>) {
     site.caller.set("a", 5).await;
-    let client = Client::new(site.channel().await);
     client.reserve(client_reserve("1")).await.expect("held");
     let lock = lock_row(&site.database).await;
     let confirming = tokio::spawn({
@@ -62,8 +65,16 @@ async fn a_request_that_is_too_large_disturbs_no_other() {
         let request = client_v1::ConfirmRequest { reservation_id: "1".into(), ..Default::default() };
         async move { client.confirm(request).await }
     });
-    let mut caller = site.caller.clone();
+    let caller = &mut site.caller;
     eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
+    (lock, confirming)
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_disturbs_no_other() {
+    let mut site = Site::start(&[]).await;
+    let client = Client::new(site.channel().await);
+    let (lock, confirming) = confirm_that_waits(&mut site, &client).await;
     let status = client.reserve(client_reserve("x".repeat(256 * 1024))).await.expect_err("too large");
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     assert!(status.message().contains("more than 262144"), "{status:?}");
@@ -113,17 +124,8 @@ async fn the_client_follows_its_server_through_a_restart() {
 #[tokio::test]
 async fn the_client_tells_its_callers_of_a_stream_that_broke() {
     let mut site = Site::start(&[]).await;
-    site.caller.set("a", 5).await;
     let client = Client::new(site.channel().await);
-    client.reserve(client_reserve("1")).await.expect("held");
-    let _lock = lock_row(&site.database).await;
-    let confirming = tokio::spawn({
-        let client = client.clone();
-        let request = client_v1::ConfirmRequest { reservation_id: "1".into(), ..Default::default() };
-        async move { client.confirm(request).await }
-    });
-    let mut caller = site.caller.clone();
-    eventually("it has begun", BOUND, async || caller.is("1", v1::ReservationState::Confirming).await).await;
+    let (_lock, confirming) = confirm_that_waits(&mut site, &client).await;
     site.service.kill9();
     let status = timeout(BOUND, confirming).await.expect("an answer").expect("no panic").expect_err("no server");
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
