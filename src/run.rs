@@ -27,17 +27,21 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => args.threads,
         Command::Migrate(_) | Command::Client(_) | Command::About(_) => 1,
     };
-    match runtime(threads) {
-        Ok(runtime) => runtime.block_on(async {
-            match cli.command {
-                Command::Serve(args) => serve(*args).await,
-                Command::Migrate(args) => migrate(args).await,
-                Command::Client(command) => run_client(command).await,
-                Command::About(command) => run_about(command),
-            }
-        }),
-        Err(error) => failed(&format!("cannot start: {error}")),
-    }
+    let runtime = match runtime(threads) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve(*args).await,
+            Command::Migrate(args) => migrate(args).await,
+            Command::Client(command) => run_client(command).await,
+            Command::About(command) => run_about(command),
+        }
+    });
+    // A look-up of a name that hangs would keep the process from ending.
+    runtime.shutdown_background();
+    code
 }
 
 /// A thread of its own makes no call wait for another thread to wake up, which costs more than most calls do.
