@@ -1,7 +1,6 @@
-//! What a system has behind it when its load begins: live holds, holds that expire together in the middle of it, or
-//! settlements.
+//! What the stores have before the load begins: live holds, holds that expire together, or settlements.
 //!
-//! It is in the same location as the load, under a sku of its own.
+//! They are in the location of the load, under a sku of their own.
 
 use std::error::Error;
 use std::fmt;
@@ -28,31 +27,31 @@ const AT_ONCE: usize = 1000;
 /// The longest that a live hold lives.
 const TTL_MAX: Duration = Duration::from_secs(3600);
 
-/// Time enough to make a hold, and some seconds to spare.
+/// The time that it takes to make a hold, with some seconds to spare.
 const MAKING_MAX: Duration = Duration::from_micros(25);
 const SPARE: Duration = Duration::from_secs(4);
 
 /// Callers who want a unit of what has just expired.
 const EAGER: usize = 100;
 
-/// How long it may take until nothing is left of the holds that expired.
+/// By then nothing may be left of the holds that expired.
 const SWEPT_WITHIN: Duration = Duration::from_secs(120);
 
-/// What there is when the load begins.
+/// What the stores have when the load begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
     /// Nothing.
     Nothing,
-    /// So many live holds.
+    /// This many live holds.
     Live(usize),
-    /// So many holds that expire at the same instant, when the measured span begins.
+    /// This many holds that expire at the same instant, when the measured span begins.
     Expiring(usize),
-    /// So many confirmed reservations in the database, which Redis has forgotten.
+    /// This many confirmed reservations in the database, which Redis has forgotten.
     Settled(usize),
 }
 
 impl Before {
-    /// The units that it needs. They stay on hand.
+    /// The units that they need. They stay on hand.
     pub(crate) fn units(self) -> i64 {
         match self {
             Self::Live(holds) | Self::Expiring(holds) => holds as i64,
@@ -60,7 +59,7 @@ impl Before {
         }
     }
 
-    /// Makes it. Answers when its holds expire, if they do.
+    /// Makes them. Answers when the holds expire, if they do.
     pub(crate) async fn make(self, port: u16, database: &MySqlPool) -> Result<Option<Instant>, Box<dyn Error>> {
         match self {
             Self::Nothing => Ok(None),

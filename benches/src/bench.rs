@@ -36,13 +36,13 @@ pub(crate) async fn bench(arguments: &Arguments) -> ExitCode {
     let signals = Signals::listen().expect("signals can be listened to");
     let run = AssertUnwindSafe(Box::pin(run(arguments, &home))).catch_unwind();
     let ended = tokio::select! {
-        // The panic hook has said what happened.
+        // The panic hook has printed the cause.
         ended = run => ended.unwrap_or_else(|_| Err("the program broke down".into())),
         () = signals.shutdown() => Err("interrupted".into()),
     };
     match ended {
         Ok(failed) if failed.is_empty() => {
-            // The folder would only take space.
+            // Failing to remove the folder harms nothing.
             let _ = std::fs::remove_dir_all(&home);
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! The ceilings: how many orders the stores can do by themselves, with the least work that an order takes.
+//! The ceilings: how many orders each store can do alone, with the least work that an order takes.
 
 pub(crate) mod mysql;
 pub(crate) mod redis;

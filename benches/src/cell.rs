@@ -15,11 +15,11 @@ use crate::workload::Workload;
 pub(crate) enum Cell {
     /// A system under a load.
     Load { system: System, load: Load },
-    /// The memory that live holds of so many lines take in Redis.
+    /// The memory that live holds of this many lines take in Redis.
     Holds { lines: usize, holds: usize },
-    /// A minimal script, sent to Redis directly, for so many orders a call.
+    /// A minimal script, sent to Redis directly, for this many orders a call.
     RedisScript { script: Script, orders: usize, calls: usize },
-    /// Group commits of so many orders, sent to MySQL directly by so many workers at a time.
+    /// Group commits of this many orders, sent to MySQL directly by this many workers at a time.
     GroupCommit { orders: usize, workers: usize },
     /// Round trips to Redis, one after the other.
     RedisPing,

@@ -21,10 +21,10 @@ use crate::workload::{Workload, location, new_id, sku};
 /// Holds under way at a time.
 const CALLERS: usize = 256;
 
-/// How long Redis takes to free what its connections needed.
+/// Within this time Redis frees what its connections needed.
 const QUIET_MAX: Duration = Duration::from_secs(1);
 
-/// Makes so many holds of so many lines at a service on this port.
+/// Makes `holds` holds of `lines` lines each at a service on this port, and answers what one takes.
 pub(crate) async fn measure(port: u16, redis: &Client, lines: usize, holds: usize) -> Result<Measured, Box<dyn Error>> {
     stock_up(port, Workload::Reserve, Shape { locations: 1, skus: lines }).await?;
     let mut callers = Way::Unary.open(port, CALLERS).await?;
@@ -51,7 +51,7 @@ async fn hold(callers: &mut [Caller], lines: usize, holds: usize) -> Result<usiz
     try_join_all(all).await.map(|all| all.len() * each)
 }
 
-/// The least use within a while, because the buffer of the append-only file comes and goes.
+/// The least use within `QUIET_MAX`, because the buffer of the append-only file comes and goes.
 async fn used_bytes(redis: &Client) -> Result<f64, Box<dyn Error>> {
     let mut least_bytes = f64::INFINITY;
     let _ = within(QUIET_MAX, async || {

@@ -15,13 +15,13 @@ use crate::notes::Notes;
 use crate::pace::{Pace, Spans};
 use crate::way::Caller;
 
-/// Connections of an open load: enough for all that a system which falls behind leaves under way.
+/// Connections of an open load. They carry all calls that are under way when a system falls behind.
 const OPEN_CALLERS: usize = 8000;
 
 /// How long after the measured span a call that is under way may take to end; then it hangs.
 const FINISH_MAX: Duration = Duration::from_secs(60);
 
-/// Puts a system on this port under a load. Where something is due at an instant, the measured span begins with it.
+/// Puts a system on this port under a load. If holds expire at an instant, the measured span begins with it.
 ///
 /// Also answers how many units callers were told to have bought, ever.
 pub(crate) async fn measure(

@@ -93,7 +93,7 @@ pub(crate) fn resident_peak_mb(id: u32) -> Result<f64, Box<dyn Error>> {
     Ok(kib.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
 }
 
-/// The number behind these words; 0 without them.
+/// The number that follows these words; 0 if the text lacks them.
 pub(crate) fn number_behind(text: &str, words: &str) -> f64 {
     let rest = text.split(words).nth(1).unwrap_or_default();
     let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());

@@ -1,8 +1,8 @@
-//! What callers note of their calls: how many ended, how long they took, what went wrong.
+//! What callers record of their calls: how many ended, how long they took, what went wrong.
 //!
 //! Rates count what ends within the measured span. Latencies of a closed load are those of the same calls. Those of an
 //! open load are of all operations that were meant to begin within the span, whenever they end. They count from the
-//! meant time, so that a server which stands still is charged for the calls that it held up.
+//! meant time, so that a server that stalls is charged for the calls that it delayed.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -165,7 +165,7 @@ fn is_short(status: &Status) -> bool {
     status.code() == Code::FailedPrecondition && status.message().starts_with(SHORT)
 }
 
-/// Without what differs from call to call.
+/// The message without the parts that differ from call to call.
 fn describe(step: Step, status: &Status) -> String {
     let message = status.message().split([':', ';']).next().unwrap_or_default();
     format!("{}: {:?}: {message}", step.name(), status.code())

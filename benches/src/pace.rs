@@ -6,9 +6,9 @@ use std::time::Duration;
 /// When the next operation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// So many callers, each of which begins an operation when its last one has ended.
+    /// This many callers, each of which begins an operation when its last one has ended.
     Closed { callers: usize },
-    /// So many operations a second, however long the others take. Latency counts from the meant time.
+    /// This many operations a second, however long the others take. Latency counts from the meant time.
     Open { per_second: u32 },
 }
 

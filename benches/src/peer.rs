@@ -1,8 +1,8 @@
 //! The peers: other ways to keep the same contract, each a process of its own.
 //!
-//! They are as good as an engineer makes them in an afternoon. They leave out work that the service does: they expire
-//! nothing in the background, check no field, and give no details of errors. So their figures are better than they
-//! would be in production, never worse.
+//! They are what an engineer builds in an afternoon. They leave out work that the service does: they expire nothing in
+//! the background, check no field, and give no details of errors. So their figures are better than they would be in
+//! production, never worse.
 //!
 //! A peer implements what it needs of [`Peer`]. The rest of the contract answers UNIMPLEMENTED here.
 

@@ -20,7 +20,7 @@ pub(crate) enum Way {
     Unary,
     /// Callers share the session of the batching client.
     Session,
-    /// Each caller has so many operations at a time, whose steps share calls.
+    /// Each caller has this many operations at a time, whose steps share calls.
     Many(usize),
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Caller {
 }
 
 impl Way {
-    /// Opens the connections to this port that so many callers need, and gives each caller an end.
+    /// Opens the connections to this port that this many callers need, and gives each caller an end.
     pub(crate) async fn open(self, port: u16, callers: usize) -> Result<Vec<Caller>, tonic::transport::Error> {
         let mut ends = Vec::new();
         for _ in 0..callers.div_ceil(STREAMS_EACH) {

@@ -15,7 +15,7 @@ const PLENTY: i64 = 1_000_000_000;
 /// A sku of which nothing is left.
 const GONE: &str = "gone";
 
-/// Of so many operations of a mixed sale one succeeds.
+/// One in this many operations of a mixed sale succeeds.
 const MIXED_ONE_IN: u32 = 100;
 
 /// By how much a cart is extended.
@@ -24,7 +24,7 @@ const EXTENSION: Duration = Duration::from_secs(1200);
 /// What a caller does, again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
-    /// Reserves, and leaves it at that.
+    /// Reserves only.
     Reserve,
     /// Reserves and confirms.
     Order,

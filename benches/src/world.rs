@@ -24,7 +24,7 @@ const BUFFER_POOL_MIB: u32 = 512;
 /// The database of the system that is measured.
 const SCHEMA: &str = "bench";
 
-/// Rewriting an empty append-only file takes no time.
+/// The bound of rewriting an empty append-only file, which takes far less.
 const REWRITE_MAX: Duration = Duration::from_secs(20);
 
 /// The stores.
@@ -44,7 +44,7 @@ impl World {
         let mariadb = Mariadb::start(home, BUFFER_POOL_MIB).await?;
         // A rewrite in the middle of a cell would distort it.
         redis.command(&["CONFIG", "SET", "auto-aof-rewrite-percentage", "0"]).await;
-        // As the README advises.
+        // As docs/operations.md advises.
         redis.command(&["CONFIG", "SET", "zset-max-listpack-entries", "0"]).await;
         let client = connect(&format!("redis://{}", redis.server())).await?;
         let database = MySqlPoolOptions::new().max_connections(1).connect(&mariadb.root_url("")).await?;
@@ -82,7 +82,7 @@ impl World {
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sum)).fetch_one(&self.database).await?)
     }
 
-    /// Reads the work of all, with that of a system's process if there is one.
+    /// Reads the work of the stores, and that of a system's process if there is one.
     pub(crate) fn meter(&self, server: Option<u32>) -> Meter {
         let mut processes = vec![("client", std::process::id())];
         processes.extend(server.map(|id| ("server", id)));

@@ -46,7 +46,7 @@ pub(crate) async fn commits(
     Ok(repeat(workers, spans, meter).await?.measured("confirmed_per_s", orders))
 }
 
-/// A transaction of so many orders, each of a unit of the hot sku. The hot row is locked last.
+/// A transaction of this many orders, each of a unit of the hot sku. The hot row is locked last.
 fn transaction(orders: usize) -> String {
     let (location, sku) = (location(0), sku(0));
     let (mut settlements, mut deductions) = (String::new(), String::new());

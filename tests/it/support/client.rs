@@ -1,4 +1,4 @@
-//! A caller of a running service, and what an answer came to.
+//! A caller of a running service, and what its answers say.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -86,7 +86,7 @@ pub(crate) fn refusal<T>(answer: Result<T, Status>) -> (Code, String) {
     (status.code(), info.reason.clone())
 }
 
-/// The violations of an error: what of, and what.
+/// The violations that an error names: the field or subject, and the description.
 pub(crate) fn violations<T>(answer: &Result<T, Status>) -> HashMap<String, String> {
     let Err(status) = answer else { panic!("it was not refused") };
     let details = status.get_error_details();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::memory_database::{Calm, MemoryDatabase, Server};
 use super::required;
 
-/// The server, as a URL without a database.
+/// The variable that holds the server's URL, without a database.
 const SERVER: &str = "STOCKHOLD_TEST_DATABASE_URL";
 
 /// An empty database.
@@ -20,7 +20,7 @@ pub(crate) struct TestDatabase {
 }
 
 enum Home {
-    /// Gone when it is dropped.
+    /// Freed when dropped.
     Memory(Arc<Server>),
     /// Removed when dropped.
     Folder {

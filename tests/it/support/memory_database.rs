@@ -1,6 +1,6 @@
 //! The ledger's database in memory, with the locks and the visibility of InnoDB at READ COMMITTED. The simulation runs
-//! over it. A weather decides what fails; with the calm one it passes the ledger's contract tests like MySQL and
-//! SQLite.
+//! over it. A `Weather` decides what fails. With `Calm`, which lets nothing fail, it passes the ledger's contract tests
+//! as MySQL and SQLite do.
 
 mod server;
 mod tables;
@@ -22,7 +22,7 @@ pub(crate) use server::Server;
 pub(crate) use tables::Tables;
 pub(crate) use weather::{Calm, CommitFate, Weather};
 
-/// As the ledger sets it for MySQL: how long the server keeps the locks of a client that says nothing.
+/// How long the server keeps the locks of a silent client, as the ledger sets it for MySQL.
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One client's view of a [`Server`].
@@ -162,7 +162,7 @@ impl Database for MemoryDatabase {
     }
 }
 
-/// An error of a database that is not well.
+/// An error of a database that fails.
 pub(crate) fn failed(failure: Failure, what: &str) -> LedgerError {
     DatabaseError::new(failure, what).into()
 }

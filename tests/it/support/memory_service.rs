@@ -1,5 +1,5 @@
-//! The service over holds in this process and a database in memory, whose weather the test makes. Time is paused: a
-//! test advances it by sleeping.
+//! The service over holds in this process and a database in memory, which fails as the test tells it to. Time is
+//! paused: a test advances it by sleeping.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub(crate) struct TestWeather {
 }
 
 impl TestWeather {
-    /// How many statements, or packets of them, the database was asked to run.
+    /// How many statements, or packets of statements, the database was asked to run.
     pub(crate) fn statements(&self) -> usize {
         self.statements.load(Ordering::Relaxed)
     }
@@ -47,7 +47,7 @@ impl TestWeather {
         self.is_away.store(is_away, Ordering::Relaxed);
     }
 
-    /// The next commit loses its connection, and happens so much later.
+    /// The next commit loses its connection, and happens after this delay.
     pub(crate) fn stall_next_commit(&self, delay: Duration) {
         *self.stall.lock().unwrap_or_else(PoisonError::into_inner) = Some(delay);
     }
@@ -103,7 +103,7 @@ impl MemoryService {
         self.holds.look(Snapshot::clone)
     }
 
-    /// The holds' store goes back to what it was; to nothing by default.
+    /// Restores an earlier state of the holds' store. The default is an empty store.
     pub(crate) fn restore(&self, snapshot: Snapshot) {
         self.holds.restore(snapshot);
     }
@@ -128,12 +128,12 @@ impl MemoryService {
         self.service.reserve(location, id(name), lines(&[(of, 1)]), ttl).await
     }
 
-    /// `on_hand` as the holds' store has it.
+    /// `on_hand` of a sku by the holds' store.
     pub(crate) async fn register(&self, location: &Location, name: &str) -> i64 {
         self.service.get_stock(location, vec![sku(name)]).await.expect("reads")[0].row.on_hand
     }
 
-    /// `on_hand` as the ledger has it.
+    /// `on_hand` of a sku by the ledger.
     pub(crate) fn row(&self, location: &Location, name: &str) -> i64 {
         self.server.look(|tables| tables.stock[&(location.clone(), sku(name))].on_hand)
     }

@@ -1,4 +1,4 @@
-//! A service over servers of its own, and what tests do behind its back.
+//! A service over a Redis and a database of its own, and what tests do to them past the service.
 
 use bytes::{Buf, BufMut};
 use sea_orm::{ConnectionTrait, TransactionTrait};
@@ -12,7 +12,7 @@ use super::client::Caller;
 use super::database::{self, TestDatabase};
 use super::server::{Instance, TestService};
 
-/// A service over servers of its own, and a caller.
+/// A service with its own Redis and database, and a caller.
 pub(crate) struct Site {
     pub(crate) caller: Caller,
     pub(crate) service: TestService,

@@ -15,7 +15,7 @@ pub(crate) struct Server(Mutex<State>);
 pub(super) struct State {
     pub(super) tables: Tables,
     pub(super) locks: BTreeMap<Key, u64>,
-    /// Transactions that were not committed nor rolled back, and whose they are.
+    /// Open transactions, each with its client.
     pub(super) open: BTreeMap<u64, usize>,
     pub(super) last_transaction: u64,
 }

@@ -14,14 +14,14 @@ pub(crate) trait Weather: Send + Sync + 'static {
     /// Before a statement is executed. It may never return.
     async fn statement(&self) -> Result<(), LedgerError>;
 
-    /// What becomes of a commit.
+    /// Decides what happens to a commit.
     fn commit(&self) -> CommitFate;
 
     /// The database's clock.
     fn now_micros(&self) -> i64;
 }
 
-/// What becomes of a commit.
+/// What happens to a commit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CommitFate {
     /// Committed, and the caller hears of it.
@@ -36,7 +36,7 @@ pub(crate) enum CommitFate {
     Late(Duration),
 }
 
-/// No clouds: for the contract tests.
+/// Nothing fails: for the contract tests.
 pub(crate) struct Calm;
 
 #[async_trait]
