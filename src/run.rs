@@ -44,7 +44,7 @@ pub fn run(cli: Cli) -> ExitCode {
     code
 }
 
-/// A thread of its own makes no call wait for another thread to wake up, which costs more than most calls do.
+/// With one thread no call waits until another thread wakes up, which would take longer than most calls do.
 fn runtime(threads: usize) -> std::io::Result<Runtime> {
     let mut builder = match threads {
         1 => Builder::new_current_thread(),
@@ -72,7 +72,7 @@ async fn serve(args: ServeArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return failed(&format!("cannot listen to signals: {error}")),
     };
-    // Boxed, for it is large.
+    // It is boxed because it is large.
     ended(Box::pin(app::serve(config, listener, signals.shutdown())).await)
 }
 
@@ -104,6 +104,6 @@ fn failed(error: &dyn Display) -> ExitCode {
 }
 
 fn complain(error: &dyn Display) {
-    // Where standard error is closed, nobody is there to be told.
+    // If standard error is closed, there is no way left to tell.
     let _ = writeln!(std::io::stderr(), "error: {error}");
 }

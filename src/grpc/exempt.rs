@@ -6,7 +6,7 @@
 //! - There are [`REFLECTIONS_MAX`] streams of reflection, because their answers are large, and each is read from for
 //!   [`REFLECTION_LASTS_MAX`] only.
 //!
-//! Each is to be asked for within [`READ_MAX`].
+//! The request of each must arrive within [`READ_MAX`].
 
 use std::convert::Infallible;
 use std::time::Duration;

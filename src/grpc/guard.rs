@@ -1,10 +1,11 @@
 //! What happens around every call, whatever it does. Promises:
-//! - Until the request is read whole, nothing has begun, the call counts among none that run, and a caller who leaves
-//!   takes it along.
+//! - A call begins, and counts as running, only when its request has been read whole. A caller who leaves before that
+//!   ends it.
+//! - The headers of a request are not kept while it is read. They may take more memory than its message.
 //! - Every answer carries a call id, and every error has the form of the table in `status`.
 //!
-//! A Session is a stream, and no call: the requests that it carries are. Health and reflection have bounds of their own
-//! (`exempt`): they touch no store and must answer under load.
+//! A Session is a stream and no call; the requests that it carries are calls. Health and reflection have bounds of
+//! their own (`exempt`), because they touch no store and must answer under load.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::Sleep;
 use tonic::body::Body;
@@ -31,11 +32,14 @@ use super::permits::Permit;
 use super::unsent::PeerUnsent;
 use super::{MESSAGE_BYTES_MAX, status};
 
-/// A message stands behind a flag and its length.
+/// What stands before a message: a flag and the length, in bytes.
 const FRAME_BYTES: usize = 5;
 
-/// The stream that carries calls. It is none itself: each of its requests is, and goes through [`Calls::run_part`].
+/// The stream that carries calls. Each of its requests goes through [`Calls::run_part`].
 const SESSION: &str = "/stockhold.v1.ReservationService/Session";
+
+/// Which compression a message may have.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// What the names of calls end with that carry calls in one message.
 const MANY: &str = "Many";
@@ -71,31 +75,40 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
-        // The clone need not be ready; the one that was asked is.
+        // `poll_ready` was asked of this instance, not of its clone.
         let mut inner = std::mem::replace(&mut self.inner, clone);
+        let headers = keep_encoding(&mut request);
         let path = request.uri().path();
         let extensions = request.extensions();
         let (Some(&peer), Some(unsent)) = (extensions.get::<Peer>(), extensions.get::<PeerUnsent>().cloned()) else {
-            // Every connection names itself and what waits for it.
+            // Each connection inserts both into each of its requests.
             return std::future::ready(Ok(status::panicked().into_http())).boxed();
         };
         if let Some(kind) = Kind::of(path) {
             return self.exempt.serve(kind, peer, request, move |request| inner.call(request)).map(Ok).boxed();
         }
-        let id = CallId::of(request.headers());
+        let id = CallId::of(&headers);
         let span = access::span(path, id.as_str());
         if path == SESSION {
             request.extensions_mut().insert(Parent::stream(id.clone(), peer, unsent));
             return answer(inner, request, id).instrument(span).map(Ok).boxed();
         }
-        // The time runs from here. tonic has a timer for the caller's deadline too, which answers CANCELLED; it begins
-        // later and is asked later, so that this one wins.
-        let deadline = self.calls.deadline(path, request.headers());
+        // The time runs from here.
+        let deadline = self.calls.deadline(path, &headers);
         if path.ends_with(MANY) {
             request.extensions_mut().insert(Parent::call(id.clone(), peer, unsent.clone(), &deadline));
         }
         guard(inner, self.calls.clone(), request, peer, unsent, id, deadline).instrument(span).map(Ok).boxed()
     }
+}
+
+/// Takes the headers of a request, all but the one that tonic reads.
+fn keep_encoding(request: &mut Request<Body>) -> HeaderMap {
+    let headers = std::mem::take(request.headers_mut());
+    if let Some(encoding) = headers.get(ENCODING) {
+        request.headers_mut().insert(ENCODING, encoding.clone());
+    }
+    headers
 }
 
 async fn guard<S>(
@@ -133,8 +146,7 @@ where
     answer.unwrap_or_else(|failure| id.refuse(&failure))
 }
 
-/// Reads the whole request, so that what begins afterwards needs nothing from the caller. `permit` grows with what has
-/// been read.
+/// Reads the whole request. The call needs nothing more from its caller then. `permit` grows with what has been read.
 async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Body>, Status> {
     let (head, mut body) = request.into_parts();
     // Nearly always there is one part, which is not copied.
@@ -165,7 +177,7 @@ async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Bod
     Ok(Request::from_parts(head, Body::new(Full::new(message))))
 }
 
-/// True if there is anything behind the message. tonic would pass over it.
+/// True if there is anything behind the message, which tonic would ignore.
 fn is_followed(framed: &[u8]) -> bool {
     let Some(([_, length @ ..], rest)) = framed.split_first_chunk::<FRAME_BYTES>() else { return false };
     (u32::from_be_bytes(*length) as usize) < rest.len()

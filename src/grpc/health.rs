@@ -59,8 +59,8 @@ struct Stores {
 
 impl Stores {
     async fn probe(service: &Arc<Service>) -> Self {
-        // It runs to its end even if that is too late for the probe: only so a connection that answers nothing is
-        // found.
+        // It runs to its end even if that is too late for the probe. The store's client needs that to find out that a
+        // connection is silent.
         let holds = tokio::spawn({
             let service = Arc::clone(service);
             async move { service.ping_holds().await }

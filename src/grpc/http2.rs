@@ -30,23 +30,23 @@ use self::connection::Common;
 use self::connections::Connections;
 use super::unsent::Unsent;
 
-/// Calls that one connection may have under way. Its client keeps further ones waiting.
+/// How many calls one connection may have under way. Its client keeps further ones waiting.
 pub const STREAMS_MAX: u32 = 1024;
 
-/// What a stream may send ahead of being read, in bytes. It is what a session holds while its answers are not read, and
-/// a quarter of the largest request.
+/// How many bytes of a stream may arrive before they are read. A session whose answers are not read holds so many. It
+/// is a quarter of the largest request.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// The same of a connection. Calls are read at once, and so are sessions whose answers are read: this is room for four
-/// sessions that are not read from. Every connection can make us hold so much.
+/// The same for a connection: every connection can make us hold so much. Calls are read at once, and so are sessions
+/// whose answers are read. So this is room for four sessions that are not read from.
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 
-/// What the frames of unread data may cost beyond their bytes. h2 counts up to a quarter of a KiB for each, and breaks
-/// the connection off when there are more. The shortest requests of a session, each in a frame of its own as they are
-/// sent by callers who come one by one, cost eight times their bytes.
+/// What the frames of unread data may cost besides their bytes. h2 counts up to a quarter of a KiB for each, and ends
+/// the connection when there are more. The shortest requests of a session cost eight times their bytes, if each has a
+/// frame of its own.
 const FRAMES_BYTES_MAX: usize = 8 * CONNECTION_WINDOW_BYTES as usize;
 
-/// What one stream may have in h2, in bytes, that waits only for the socket.
+/// How many bytes of one stream h2 may hold. They wait only for the socket.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The most bytes of a request's headers, counted as HTTP/2 does: for each its name, its value, and 32.

@@ -20,6 +20,6 @@ impl Peer {
     }
 }
 
-/// Cancelled when nothing more can begin on the connection, which ends with what is under way.
+/// Cancelled when no further request can begin on the connection. It ends when those under way are done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ending(pub(super) CancellationToken);

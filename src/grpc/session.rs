@@ -1,10 +1,10 @@
 //! A stream that carries many calls, each answered when it is done.
 //!
-//! A request gets its place among the answers before it is read. So a caller who does not read their answers is no
-//! longer read from, nothing that was begun waits for them, and [`UNANSWERED_MAX`] answers wait at most. What they take
-//! is bounded by the bytes of calls: a request has them from when it is read until its answer is handed over to be
-//! sent. When its connection has used up its share of them, the request is refused, and the session is read from again
-//! when all that came before was answered and read.
+//! A request is read only when there is a place for its answer. So the session stops reading from a caller who does not
+//! read their answers, no call waits for such a caller, and [`UNANSWERED_MAX`] answers wait at most. The bytes of calls
+//! bound what they take: a request holds some from when it is read until its answer is handed over to be sent. When the
+//! connection has used up its share of them, the request is refused. Then the session reads on only when everything
+//! before it was answered and read.
 
 mod registry;
 
@@ -29,11 +29,11 @@ use super::permits::Permit;
 use super::v1::session_request::Request;
 use super::{answer, status, v1};
 
-/// Requests of one session that may be under way or answered and not yet sent.
+/// How many requests of one session may be under way, or answered and not yet sent.
 const UNANSWERED_MAX: usize = 1024;
 
-/// For how long a session that makes way for another one is still read from. It was idle, so its caller needs no more
-/// than one round trip to learn of it.
+/// How long a session that makes way for another one is still read from. It was idle, so one round trip is enough for
+/// its caller to learn of it.
 const MAKING_WAY: Duration = Duration::from_secs(1);
 
 /// All sessions that are open.
@@ -44,8 +44,8 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// None yet, and at most so many. At `stop` their callers are told that the server is about to end; they are read
-    /// from for `read_on` after it, and so are those whose connection is to end.
+    /// None yet, and at most so many. At `stop` their callers are told that the server is about to end. The sessions
+    /// are read from for `read_on` after that. The same goes for a session whose connection is to end.
     pub fn until(stop: CancellationToken, read_on: Duration, sessions_max: usize) -> Self {
         Self { open: Registry::new(sessions_max), stop, read_on }
     }
@@ -90,8 +90,8 @@ impl Unsent {
     }
 }
 
-/// A session that is served. It is no longer open when all is answered, also if the answers are not read: the bytes of
-/// their calls bound those.
+/// A session that is served. It stops counting as open when all is answered, even if the answers are not read: the
+/// bytes of calls bound those.
 struct Session {
     carrier: Carrier,
     open: Open,
@@ -105,12 +105,12 @@ struct Read {
     request: v1::SessionRequest,
 }
 
-/// A request that could not be read. Nothing behind it is: tonic would read on from within it, and take its bytes for
-/// others.
+/// A request that could not be read. Nothing behind it is read either, because tonic would go on in the middle of it
+/// and take its bytes for other requests.
 struct Unreadable {
     place: OwnedPermit<Unsent>,
     failure: Status,
-    /// If it was dropped, h2 would count what else is sent against the connection for good.
+    /// If it were dropped, h2 would count every further frame against the connection for good.
     _unread: Streaming<v1::SessionRequest>,
 }
 
@@ -161,7 +161,7 @@ impl Session {
                 Err(failure) => {
                     let outcome = self.carrier.refusal(request.id, &failure);
                     place.send(Unsent::free(Ok(response(request.id, outcome))));
-                    // Its answer has no bytes, so there is one of the kind at most.
+                    // The refusal holds no bytes, so there must not be many.
                     let _all = self.answers.reserve_many(UNANSWERED_MAX).await;
                 }
             }
@@ -186,8 +186,8 @@ fn response(id: u64, outcome: v1::Outcome) -> v1::SessionResponse {
     v1::SessionResponse { id, outcome: Some(outcome), going_away: false }
 }
 
-/// True if the failure is of a request that cannot be read, so that its caller can be told. A connection that broke has
-/// no caller left to tell; its error may have any code, but it always has a cause. The other never has one.
+/// True if a request could not be read. Its caller can be told then. If the connection broke, there is no caller left
+/// to tell. Such an error may have any code, but it always has a cause, and the other kind never has one.
 fn is_heard(failure: &Status) -> bool {
     failure.source().is_none()
 }

@@ -161,7 +161,7 @@ async fn reset_sessions(address: SocketAddr, reason: h2::Reason) {
         let (_, mut requests) = open_session(&mut connection).await;
         requests.send_reset(reason);
     }
-    connection.ended().await;
+    connection.end().await;
 }
 
 #[tokio::test]

@@ -31,10 +31,10 @@ use crate::grpc::peer::Ending;
 use crate::grpc::unsent::{PeerUnsent, Unsent, UnsentBytes};
 use crate::telemetry::ration::Ration;
 
-/// How long a peer that is told to go may take to close a connection on which nothing is under way.
+/// How long a peer that was told to go may take to close a connection on which nothing is under way.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// The same of one whose place is needed: the time to send it the word.
+/// How long it may take to tell a peer whose place is needed.
 const LEAVE_MAX: Duration = Duration::from_millis(250);
 
 static BROKEN: Ration = Ration::new(1, Duration::from_secs(10));
@@ -64,10 +64,10 @@ where
             Ok(Err(error)) => return tracing::debug!(%error, "a peer does not speak HTTP/2"),
             Err(_) => return tracing::debug!("a peer says nothing"),
         },
-        // Nothing is lost with it.
+        // It carries no request, so nothing is lost.
         () = open.told() => return,
     };
-    // It is given away once.
+    // h2 answers it once, and this is the first time.
     if let Some(pings) = connection.ping_pong() {
         Life::new(connection, pings, open, unsent, backlog, service, common).live().await;
     }
@@ -141,7 +141,7 @@ where
                     self.ping_at = Instant::now() + self.common.config.ping_every;
                     due.as_mut().reset(self.due_at());
                 }
-                // A peer who always has more to say leaves the task no budget, and a timer asks for some.
+                // A timer needs some of the task's budget. A peer who floods the connection would leave it none.
                 () = unconstrained(&mut due) => {
                     if self.is_over() {
                         return;
@@ -242,7 +242,7 @@ where
 }
 
 async fn pong(pings: &mut PingPong) {
-    // An error comes with the end of the connection, which tells of it.
+    // An error means that the connection has ended, which `accept` tells too.
     let _ = poll_fn(|cx| pings.poll_pong(cx)).await;
 }
 

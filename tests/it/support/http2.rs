@@ -67,10 +67,16 @@ impl Http2 {
 
     /// Waits until the service has ended the connection, without an error.
     pub(crate) async fn ended(self) {
-        let calls = self.calls;
+        let calls = self.calls.clone();
         eventually("no call can be begun any more", BOUND, async || calls.clone().ready().await.is_err()).await;
-        // h2 keeps a connection open as long as a client has a handle for calls.
         drop(calls);
+        self.end().await;
+    }
+
+    /// Ends the connection, unless the service has ended it already. There must have been no error.
+    pub(crate) async fn end(self) {
+        // h2 keeps a connection open as long as a client has a handle for calls.
+        drop(self.calls);
         let ended = timeout(BOUND, self.connection).await.expect("the connection ends").expect("does not panic");
         ended.expect("it ends without an error");
     }
