@@ -122,3 +122,6 @@ impl Exempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

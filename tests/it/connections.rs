@@ -380,7 +380,9 @@ async fn while_too_much_is_unsent_the_oldest_answers_go() {
     const LISTS: usize = 20;
     let unsent_bytes_max = 256 * 1024;
     for trickles in [false, true] {
-        let it = ServedHere::start(at_most(10), unsent_bytes_max).await;
+        // Nothing ends for any other reason.
+        let config = ConnectionsConfig { stall_max: FOR_EVER, ..at_most(10) };
+        let it = ServedHere::start(config, unsent_bytes_max).await;
         let list = long_list(&it).await;
         let mut client = if trickles { reads_a_trickle(&it).await } else { reads_nothing(&it).await };
         let mut answers = Vec::new();

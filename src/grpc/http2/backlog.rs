@@ -66,3 +66,6 @@ impl Drop for Backlog {
         self.remove(self.heads_bytes.load(Ordering::Relaxed));
     }
 }
+
+#[cfg(test)]
+mod tests;

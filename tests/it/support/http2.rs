@@ -14,7 +14,7 @@ use h2::{RecvStream, SendStream};
 use http::Request;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -35,12 +35,17 @@ impl Http2 {
 
     /// Connects with settings of the test's choice.
     pub(crate) async fn connect_as(address: SocketAddr, settings: &Builder) -> Self {
-        Self::connect_through(address, settings, Arc::default()).await
+        Self::over(TcpStream::connect(address).await.expect("connects"), settings, Arc::default()).await
     }
 
-    /// Connects, and reads from the socket only while `deaf` is false.
+    /// Connects, and reads from the socket only while `deaf` is false. The system takes little on its behalf.
     pub(crate) async fn connect_through(address: SocketAddr, settings: &Builder, deaf: Arc<AtomicBool>) -> Self {
-        let stream = TcpStream::connect(address).await.expect("connects");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("is set");
+        Self::over(socket.connect(address).await.expect("connects"), settings, deaf).await
+    }
+
+    async fn over(stream: TcpStream, settings: &Builder, deaf: Arc<AtomicBool>) -> Self {
         let (calls, connection) = settings.handshake(DeafSocket { stream, deaf }).await.expect("both speak HTTP/2");
         Self { calls, connection: tokio::spawn(connection) }
     }
