@@ -20,7 +20,7 @@ use fred::interfaces::{ClientLike, FunctionInterface};
 use fred::types::Value;
 
 use self::connection::{Connection, Connections};
-use self::error::{error_at_start, error_of};
+use self::error::{at_start, error_of};
 use self::library::Library;
 use self::request::Request;
 use self::server::Found;
@@ -51,6 +51,10 @@ impl RedisHolds {
 
     /// As [`connect`](Self::connect), but with a clock of the caller's instead of the server's: for tests.
     pub async fn connect_with_clock(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
+        Self::checked(config, clock).await.map_err(at_start)
+    }
+
+    async fn checked(config: &RedisConfig, clock: Option<Clock>) -> Result<Self, HoldsError> {
         let connections = Connections::open(config).await?;
         let found = server::check(&*connections.any()?).await?;
         let holds = Self {
@@ -63,10 +67,12 @@ impl RedisHolds {
         };
         // Now, because a Redis that is full takes no library, and what frees stock must work there. One that is full
         // already may have it from before.
-        match holds.load(&*holds.connections.any()?).await.map_err(|error| error_at_start(&error)) {
-            Ok(()) | Err(HoldsError::Full) => Ok(holds),
-            Err(error) => Err(error),
-        }
+        let loaded = holds.load(&*holds.connections.any()?).await.map_err(|error| error_of(&error));
+        unless_full(loaded)?;
+        // A call without commands needs the same rights as any other.
+        let location = Location::parse("").map_err(HoldsError::Corrupt)?;
+        unless_full(holds.apply(&location, &[]).await.map(drop))?;
+        Ok(holds)
     }
 
     /// Which of the server's settings weaken a promise: one sentence each.
@@ -102,6 +108,13 @@ impl RedisHolds {
     async fn load(&self, connection: &Connection) -> Result<(), Error> {
         let text = self.library.text.as_str();
         connection.call(async |client| client.function_load_cluster(true, text).await).await
+    }
+}
+
+fn unless_full(done: Result<(), HoldsError>) -> Result<(), HoldsError> {
+    match done {
+        Err(HoldsError::Full) => Ok(()),
+        done => done,
     }
 }
 

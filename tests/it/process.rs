@@ -119,9 +119,12 @@ async fn a_port_or_a_store_that_cannot_be_used_stops_the_start_with_its_name() {
     let (database, redis) = (format!("mysql://root:secret@{closed}/shop"), format!("redis://:secret@{closed}"));
     let locked = Redis::private(&["--requirepass", "another"]).await;
     let wrong_password = format!("redis://:secret@{}", locked.server());
-    let rights = ["--user", "limited", "on", ">secret", "~*", "&*", "+@all", "-function|load"];
-    let limited = Redis::private(&rights).await;
-    let no_rights = format!("redis://limited:secret@{}", limited.server());
+    let user = |name, keys, command| ["--user", name, "on", ">secret", keys, "&*", "+@all", command];
+    let rights =
+        [user("loads", "~*", "-function|load"), user("calls", "~*", "-fcall"), user("keys", "~other:*", "+ping")];
+    let limited = Redis::private(&rights.concat()).await;
+    let of = |user| format!("redis://{user}:secret@{}", limited.server());
+    let (cannot_load, cannot_call, other_keys) = (of("loads"), of("calls"), of("keys"));
     for (flags, text) in [
         (&["--listen", &taken][..], "cannot listen on "),
         (
@@ -137,7 +140,9 @@ async fn a_port_or_a_store_that_cannot_be_used_stops_the_start_with_its_name() {
             ),
         ),
         (&["--redis-url", &wrong_password], " cannot be used: WRONGPASS"),
-        (&["--redis-url", &no_rights], " cannot be used: NOPERM"),
+        (&["--redis-url", &cannot_load], " cannot be used: NOPERM"),
+        (&["--redis-url", &cannot_call], " cannot be used: NOPERM"),
+        (&["--redis-url", &other_keys], " cannot be used: NOPERM"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut command = stockhold();

@@ -51,11 +51,12 @@ pub(super) fn error_of(error: &Error) -> HoldsError {
     }
 }
 
-/// As [`error_of`], at the start: rights that are not there do not come by waiting.
-pub(super) fn error_at_start(error: &Error) -> HoldsError {
-    let code = error.details().split(' ').next();
-    match error_of(error) {
-        HoldsError::Unavailable(_) if matches!(code, Some("NOAUTH" | "NOPERM")) => HoldsError::Unsuitable(words(error)),
+/// What an error means at the start. Waiting does not mend missing rights, so the store does not count as away.
+pub(super) fn at_start(error: HoldsError) -> HoldsError {
+    match error {
+        HoldsError::Unavailable(words) if matches!(words.split(' ').next(), Some("NOAUTH" | "NOPERM")) => {
+            HoldsError::Unsuitable(words)
+        }
         error => error,
     }
 }

@@ -6,7 +6,7 @@ use fred::interfaces::{ClientLike, ConfigInterface};
 use fred::types::InfoKind;
 
 use super::connection::Connection;
-use super::error::error_at_start;
+use super::error::error_of;
 use crate::holds::HoldsError;
 
 /// The oldest server that knows the functions this service needs, and their flags.
@@ -23,7 +23,7 @@ pub(super) struct Found {
 /// Refuses servers that would break a promise; says what weakens one.
 pub(super) async fn check(connection: &Connection) -> Result<Found, HoldsError> {
     let info = connection.call(async |client| client.info::<String>(Some(InfoKind::Server)).await).await;
-    let info = info.map_err(|error| error_at_start(&error))?;
+    let info = info.map_err(|error| error_of(&error))?;
     let of = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let version = of("redis_version").unwrap_or("unknown");
     if version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < REDIS_MAJOR_MIN)
