@@ -30,7 +30,7 @@ fn wide(name: &str, count: usize) -> Command {
     reserve(name, &names.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>())
 }
 
-/// Asks until all are answered; tells how many commands each call answered.
+/// Repeats calls until all commands are answered. Answers how many commands each call answered.
 async fn calls(holds: &TestHolds, mut commands: Vec<Command>) -> Vec<usize> {
     let mut sizes = Vec::new();
     while !commands.is_empty() {
@@ -47,19 +47,19 @@ async fn a_call_ends_when_its_work_is_done(holds: TestHolds) {
     holds.apply(Command::Push { rows }).await;
     let ids: Vec<_> = (0..100).map(|number| format!("order-{number}")).collect();
     let of = |command: &dyn Fn(&str) -> Command| ids.iter().map(|id| command(id)).collect::<Vec<_>>();
-    // Shared calls answer all; a store by itself answers the first.
+    // Shared calls answer all commands; a store alone answers the first ones.
     let is_shared = calls(&holds, of(&|id| wide(id, 100))).await == [100];
     let expect = async |commands: Vec<Command>, expected: &[usize], what: &str| {
         let sizes = calls(&holds, commands).await;
         let expected = if is_shared { &[100][..] } else { expected };
         assert_eq!(sizes, expected, "{what}");
     };
-    // What costs little however large the record is.
+    // These cost little, however many lines a record has.
     expect(of(&|id| Command::Get { id: self::id(id) }), &[100], "get").await;
     expect(of(&|id| extend(id, TTL_MS * 2, false)), &[100], "extend").await;
-    // One command and a hundred lines each, until 2000 are passed.
+    // Each is one command and a hundred lines of work. A call ends once it has passed 2000.
     expect(of(&cancel), &[20; 5], "cancel").await;
-    // They are cancelled already.
+    // A cancelled reservation costs no lines.
     expect(of(&cancel), &[100], "cancel again").await;
 }
 
@@ -94,7 +94,7 @@ async fn pages_show_every_live_hold_once_in_order_of_the_deadline(holds: TestHol
         assert_eq!(seen, expected, "pages of {limit}");
     }
 
-    // The entry where a page ended may be gone when the next one is asked for.
+    // The entry at which a page ended may be gone when the next page is asked for.
     let Reply::Page(page) = holds.apply(Command::List { after: None, limit: 3 }).await else { panic!("no page") };
     let next = page.next.expect("there is more");
     holds.apply(cancel(next.id.as_str())).await;
@@ -103,7 +103,7 @@ async fn pages_show_every_live_hold_once_in_order_of_the_deadline(holds: TestHol
 }
 
 async fn a_page_ends_by_its_bytes(holds: TestHolds) {
-    // Names of the greatest length.
+    // Names of 128 bytes, the longest there are.
     let names: Vec<_> = (0..100).map(|number| format!("{}{number:03}", "x".repeat(125))).collect();
     let rows = names.iter().map(|name| (sku(name), Some(row(1, 1_000_000)))).collect();
     holds.apply(Command::Push { rows }).await;

@@ -3,7 +3,7 @@
 use super::*;
 
 cases! {
-    a_life_in_time
+    a_reservation_goes_from_held_to_confirmed
     cancelled_is_final
     a_hold_ends_at_its_deadline_to_the_millisecond
     extending_never_shortens_and_is_capped
@@ -14,7 +14,7 @@ cases! {
     the_final_word_on_what_the_store_does_not_know_is_not_kept
 }
 
-async fn a_life_in_time(holds: TestHolds) {
+async fn a_reservation_goes_from_held_to_confirmed(holds: TestHolds) {
     holds.stock(&[("a", 10)]).await;
     let table = vec![
         (0, reserve("1", &[("a", 2)]), HELD, 2),
@@ -27,7 +27,7 @@ async fn a_life_in_time(holds: TestHolds) {
         (7, reserve("1", &[("a", 2)]), CONFIRMING, 2),
         (8, cancel("1"), CONFIRMING, 2),
         (9, extend("1", 100_000, false), CONFIRMING, 2),
-        // The deadline passed long ago: a confirm that has begun outlives it.
+        // The deadline has passed long ago. A confirm that has begun outlives it.
         (500_000, begin("1"), CONFIRMING, 2),
         (500_001, settle("1", Confirmed, &[("a", 2)], &[("a", 8)]), CONFIRMED, 0),
         (500_002, settle("1", Confirmed, &[("a", 2)], &[("a", 8)]), CONFIRMED, 0),

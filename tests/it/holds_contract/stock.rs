@@ -59,7 +59,7 @@ async fn the_largest_numbers_keep_every_digit(holds: TestHolds) {
     let large = StockRow { version: 1_790_000_000_123_457, on_hand: max, floor: -max, retired: false };
     holds.apply(Command::Push { rows: vec![(sku("a"), Some(large))] }).await;
     assert_eq!(outcome(&holds.apply(reserve("1", &[("a", 999_999_999)])).await), HELD);
-    // Held itself is bounded, so that its digits are kept too.
+    // `held` keeps every digit too, because it is bounded.
     assert_eq!(holds.held_available("a").await, (999_999_999, max - 999_999_999));
     let counters = holds.apply(Command::Counters { skus: vec![sku("a"), sku("b")] }).await;
     let expected = vec![(Some(large), Held { units: 999_999_999, changes: 1 }), (None, Held::default())];

@@ -3,14 +3,14 @@
 use super::*;
 
 cases! {
-    ten_thousand_holds_that_expire_in_the_same_millisecond
+    ten_thousand_holds_that_expire_together_are_reclaimed_in_bounded_calls
     the_sweeper_frees_what_is_overdue
     what_has_ended_is_forgotten_after_the_retention_time
-    telling_the_same_end_again_leaves_nothing_behind
-    what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten
+    an_end_that_is_told_again_adds_no_entry
+    a_clock_that_went_back_does_not_keep_ended_reservations_from_being_forgotten
 }
 
-async fn ten_thousand_holds_that_expire_in_the_same_millisecond(holds: TestHolds) {
+async fn ten_thousand_holds_that_expire_together_are_reclaimed_in_bounded_calls(holds: TestHolds) {
     holds.stock(&[("a", 10_000)]).await;
     for chunk in 0..100 {
         let commands = (0..100).map(|i| reserve(&format!("{chunk}-{i}"), &[("a", 1)])).collect();
@@ -92,7 +92,7 @@ async fn what_has_ended_is_forgotten_after_the_retention_time(holds: TestHolds) 
     assert_eq!(holds.state("waits").await, None);
 }
 
-async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
+async fn an_end_that_is_told_again_adds_no_entry(holds: TestHolds) {
     holds.stock(&[("a", 9)]).await;
     holds.apply(reserve("confirmed", &[("a", 1)])).await;
     for _ in 0..3 {
@@ -108,7 +108,7 @@ async fn telling_the_same_end_again_leaves_nothing_behind(holds: TestHolds) {
     }
 }
 
-async fn what_ended_before_the_clock_went_back_does_not_keep_the_rest_from_being_forgotten(holds: TestHolds) {
+async fn a_clock_that_went_back_does_not_keep_ended_reservations_from_being_forgotten(holds: TestHolds) {
     let hour = 3_600_000;
     holds.stock(&[("a", 9)]).await;
     holds.at(30 * hour);

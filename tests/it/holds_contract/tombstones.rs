@@ -36,7 +36,7 @@ async fn a_location_without_stock_keeps_no_tombstones(holds: TestHolds) {
     holds.apply(Command::Push { rows: vec![(sku("a"), None)] }).await;
     assert_eq!(outcome(&holds.apply(cancel("1")).await), CANCELLED, "it is remembered");
     assert_eq!(outcome(&holds.apply(cancel("2")).await), UNKNOWN_LOCATION);
-    // Also within one call.
+    // The same within one call.
     let replies = holds.try_all(vec![
         cancel("2"),
         Command::Push { rows: vec![(sku("a"), Some(row(2, 2)))] },
@@ -70,7 +70,7 @@ async fn tombstones_are_bounded_and_no_other_cancel_is(holds: TestHolds) {
         // What only the ledger remembers is not kept.
         (late, settle("from the ledger", Cancelled, &[], &[]), NOT_FOUND, 0),
         (late, cancel("from the ledger"), TOMBSTONES_FULL, 0),
-        // A settled one is still one; one that was confirmed is none.
+        // A tombstone that is settled as cancelled stays one. Settled as confirmed it no longer is.
         (late, settle("never seen 0", Cancelled, &[], &[]), CANCELLED, 0),
         (late, settle("never seen 0", Cancelled, &[], &[]), CANCELLED, 0),
         (late, cancel("new"), TOMBSTONES_FULL, 0),
@@ -79,7 +79,7 @@ async fn tombstones_are_bounded_and_no_other_cancel_is(holds: TestHolds) {
         (late, cancel("newer"), TOMBSTONES_FULL, 0),
     ];
     run(&holds, full.into()).await;
-    // What is forgotten counts no more.
+    // Forgotten tombstones no longer count.
     for number in 0..max {
         holds.apply(settle(&format!("never seen {number}"), Cancelled, &[], &[])).await;
     }

@@ -39,7 +39,7 @@ async fn what_waits_for_its_settlement_is_claimed_once_a_grace_period(holds: Tes
     assert_eq!(claimed(10_000).await, []);
 }
 
-/// After a failover the clock may be an hour behind; what the old one touched must not wait for that hour.
+/// After a failover the clock may be an hour behind. Entries that the old clock wrote must not wait for that hour.
 async fn what_waits_is_claimed_also_when_the_clock_went_back(holds: TestHolds) {
     holds.stock(&[("a", 10)]).await;
     let hour = 3_600_000;

@@ -20,7 +20,7 @@ async fn a_confirm_that_crashed_is_rolled_forward(it: LocalService) {
     let intent = Intent::Confirm { lines: lines(&[("a", 1)]), reserved: print, confirmed: print };
     let place = it.ledger.queue_permit(&location("l")).expect("a place");
     place.settle(location("l"), id("committed"), intent).await.expect("commits");
-    assert_eq!(it.stock("a").await, (10, 2), "never too generous in between");
+    assert_eq!(it.stock("a").await, (10, 2), "both confirms still count as held");
     // Long after the deadline.
     it.clock.at(10 * TTL_MS);
     assert_eq!(it.get("committed").await, To(State::Confirmed));
@@ -41,7 +41,7 @@ async fn a_cancel_that_crashed_is_settled(it: LocalService) {
     for name in ["1", "never seen"] {
         it.at_holds(cancel(name)).await;
     }
-    assert_eq!(it.stock("a").await, (10, 0), "free at once");
+    assert_eq!(it.stock("a").await, (10, 0), "the units are free at once");
     assert_eq!(it.recover().await, 2);
     it.forget_holds().await;
     for name in ["1", "never seen"] {
@@ -50,7 +50,7 @@ async fn a_cancel_that_crashed_is_settled(it: LocalService) {
     it.ends_in_order().await;
 }
 
-/// The ledger has the last word, also where a crash kept it from the holds' store.
+/// The ledger has the last word, also if a crash kept its word from the holds' store.
 async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.set("a", 4).await;
     let names = ["extend", "confirm", "get", "reserve"];
@@ -63,7 +63,7 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
         let place = it.ledger.queue_permit(&location("l")).expect("a place");
         let reject = Intent::Reject { lines: lines(&[("a", 1)]) };
         place.settle(location("l"), id(name), reject).await.expect("settles");
-        // Each call is the first to hear of it.
+        // For each name another call is the first to ask the ledger.
         let told = match name {
             "extend" => it.extend(name, 2 * TTL_MS, Reacquire).await,
             "confirm" => it.reacquire(name).await,
@@ -77,7 +77,8 @@ async fn what_the_ledger_rejected_is_not_revived(it: LocalService) {
     it.ends_in_order().await;
 }
 
-/// A Redis that is rewound may forget a cancel that crashed before its settlement. Callers must be told the truth.
+/// A Redis that is rewound may forget a cancel that crashed before its settlement. So no caller may be told of a cancel
+/// before it is settled.
 async fn no_caller_is_told_of_a_cancel_before_it_is_settled(it: LocalService) {
     it.set("a", 10).await;
     for name in ["get", "confirm", "reserve", "extend"] {

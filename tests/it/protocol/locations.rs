@@ -9,10 +9,10 @@ cases! {
 
 async fn a_location_exists_once_a_sku_was_created_in_it(it: LocalService) {
     assert_eq!(it.cancel("1").await, Refused("unknown location"));
-    // Created by another instance, which has the registers: seen at once although it was unknown just now.
+    // The location is seen at once, although it was unknown a moment ago.
     it.set("a", 10).await;
     assert_eq!(it.cancel("1").await, To(State::Cancelled));
-    // A holds' store that has lost everything asks the ledger.
+    // The holds' store has lost everything, so the ledger is asked.
     it.forget_holds().await;
     assert_eq!(it.cancel("2").await, To(State::Cancelled));
     assert_eq!(it.reserve("2", &[("a", 1)]).await, Refused("cancelled"));

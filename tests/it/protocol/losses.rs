@@ -33,7 +33,7 @@ async fn an_emptied_store_fills_itself_and_forgets_only_holds(it: LocalService) 
     it.ends_in_order().await;
 }
 
-/// A Redis that was rewound believes in holds whose end it forgot.
+/// A Redis that was rewound has holds again whose end it forgot.
 async fn a_phantom_hold_never_deducts_again(it: LocalService) {
     it.set("a", 10).await;
     for name in ["sold", "sold otherwise", "given back"] {
@@ -67,13 +67,13 @@ async fn sync_pushes_what_missed_its_push(it: LocalService) {
     assert_eq!((it.stock("a").await.0, it.stock("b").await.0), (11, 21));
     assert_eq!(it.service.sync(&location("l")).await.expect("syncs"), 0);
 
-    // A row that the mark has passed already: its version was drawn before, its transaction committed after.
+    // The mark has already passed this row, whose version is older than its commit.
     let Reply::Counters(counters) = it.at_holds(Command::Counters { skus: vec![sku("b")] }).await else { panic!() };
     it.at_holds(Command::ReplaceRegister { sku: sku("b"), judged: counters[0].0, row: Some(old_b) }).await;
     assert_eq!(it.service.sync(&location("l")).await.expect("syncs"), 1);
     assert_eq!(it.stock("b").await.0, 21);
 
-    // A mark from a clock that was ahead, as a failover may leave it.
+    // The mark is from a clock that was ahead, as a failover may leave it.
     let Reply::Synced(judged) = it.at_holds(Command::GetSynced).await else { panic!() };
     it.at_holds(Command::SetSynced { judged, version: i64::MAX >> 10 }).await;
     let older = it.set("a", 12).await.row;
@@ -91,7 +91,7 @@ async fn reconcile_finds_and_repairs_what_a_rewound_store_got_wrong(it: LocalSer
     it.reserve("1", &[("a", 1)]).await;
     it.confirm("1").await;
     it.forget_holds().await;
-    // A phantom hold, a register from before the confirm, another from a lost future, and a counter that leaked.
+    // A phantom hold, a register that is behind, one that is ahead, and a counter that leaked.
     it.at_holds(Command::Push { rows: vec![(sku("a"), Some(item.row)), (sku("b"), Some(row(i64::MAX >> 10, 99)))] })
         .await;
     it.at_holds(reserve("1", &[("a", 1)])).await;
@@ -108,7 +108,7 @@ async fn reconcile_finds_and_repairs_what_a_rewound_store_got_wrong(it: LocalSer
     let expected = [settled.clone(), behind, ahead.clone(), leaked.clone()];
     assert_eq!(found(true).await, expected);
     assert_eq!(found(true).await, expected, "validate_only repairs nothing");
-    // Settling the phantom pushes its row on the way.
+    // Settling the phantom hold pushes its row too, so `behind` needs no repair.
     assert_eq!(found(false).await, [settled, ahead, leaked]);
     assert_eq!(found(false).await, []);
     assert_eq!((it.stock("a").await, it.stock("b").await), ((9, 0), (10, 0)));
@@ -120,7 +120,7 @@ async fn reconcile_enters_what_an_index_lacks(it: LocalService) {
     it.reserve("held", &[("a", 1)]).await;
     it.at_holds(cancel("cancelled")).await;
     it.lose_indexes().await;
-    // It is seen by no list.
+    // No list shows the reservation.
     let (listed, _) = it.service.list_reservations(&location("l"), None, 10, None).await.expect("lists");
     assert_eq!(listed, []);
     let found = async |validate_only: bool| {
@@ -160,7 +160,7 @@ async fn reconcile_tells_of_books_that_do_not_balance_and_leaves_them(it: LocalS
         assert_eq!(finding.description, "on_hand is 8; movements 10 less deductions 3 are 7");
     }
     let count = |report: ReconcileReport| report.finding_count;
-    assert_eq!(it.service.reconcile_stores(&location("l")).await.map(count).expect("compares"), 0, "books wait");
+    assert_eq!(it.service.reconcile_stores(&location("l")).await.map(count).expect("compares"), 0, "without books");
     assert_eq!(it.service.reconcile_books(&location("l")).await.map(count).expect("compares"), 1);
     deduct("UPDATE deductions SET quantity = 2").await;
     it.ends_in_order().await;

@@ -84,7 +84,7 @@ async fn late_confirms_follow_their_policy(it: LocalService) {
     }
     assert_eq!(it.reacquire("1").await, To(State::Confirmed));
     assert_eq!(it.stock("a").await, (0, 0));
-    // The stock is gone now, and that is final: no duplicate may deduct later what the caller was told is gone.
+    // The stock is gone, and that is final. No duplicate may deduct later what the caller was told is gone.
     assert_eq!(it.reacquire("2").await, Refused("rejected"));
     it.set("a", 100).await;
     assert_eq!(it.reacquire("2").await, Refused("rejected"));
@@ -104,7 +104,7 @@ async fn the_customer_who_comes_back_takes_the_stock_again(it: LocalService) {
     assert_eq!(it.cancel("2").await, To(State::Cancelled));
     assert_eq!(it.extend("1", 2 * TTL_MS, Reacquire).await, To(State::Held));
     assert_eq!(it.extend("1", 7_200_001, Reject).await, Refused("invalid"));
-    assert_eq!(it.extend("nobody", 2 * TTL_MS, Reject).await, Refused("not found"));
+    assert_eq!(it.extend("unknown", 2 * TTL_MS, Reject).await, Refused("not found"));
     assert_eq!(it.confirm("1").await, To(State::Confirmed));
     it.ends_in_order().await;
 }
@@ -163,7 +163,7 @@ async fn lists_show_live_holds_page_by_page(it: LocalService) {
     }
     it.confirm("order-2").await;
     it.at_holds(begin("order-4")).await;
-    // The deadline of the first three has passed, but they were not reclaimed yet.
+    // The deadline of the first three has passed, and they are not reclaimed yet.
     it.clock.at(TTL_MS + 2);
     for (filter, expected) in [(None, "3 5 6 7 8 9 4"), (Some("a"), "6 8 4"), (Some("b"), "3 5 7 9"), (Some("c"), "")] {
         for page_size in [1, 2, 100] {
@@ -217,7 +217,7 @@ async fn a_queue_of_one_is_enough_for_a_call() {
     it.set("a", 10).await;
     it.reserve("1", &[("a", 1)]).await;
     it.at_holds(cancel("1")).await;
-    // It settles the cancel on its way.
+    // The confirm settles the cancel first, which takes the only place in the queue.
     assert_eq!(came(service.confirm(&location("l"), id("1"), None, Reject).await), Refused("cancelled"));
     it.ends_in_order().await;
 }
