@@ -58,8 +58,8 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: impl Future<
 
     let calls = Calls::new(&config.calls);
     let stop = CancellationToken::new();
-    // Sessions are told to go well before the server stops, so that the calls they have begun can finish. The server is
-    // given half of the grace, these calls a quarter.
+    // Sessions are told to go well before the server stops, so that their calls can finish. They are read from for a
+    // quarter of the grace; the server has half of it.
     let sessions = Sessions::until(stop.clone(), config.shutdown_grace / 4, config.sessions_max);
     let served =
         Served::new(&service, health_server, &calls, sessions, config.reflection).map_err(AppError::Reflection)?;

@@ -26,7 +26,7 @@ const LOCATIONS_AT_ONCE: usize = 8;
 /// Comparing everything is heavy on the database, and in no hurry.
 const RECONCILED_AT_ONCE: usize = 1;
 
-/// What runs did, at info. A store that comes back gives each location something to tell.
+/// Bounds the lines about what runs did. When a store comes back, every location has something to tell.
 static DONE: Ration = Ration::new(10, Duration::from_secs(10));
 
 /// How often each task runs.
@@ -135,7 +135,7 @@ impl Tasks {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let permits = Arc::new(Semaphore::new(at_once));
             let (mut runs, mut running, mut failures) = (JoinSet::new(), HashSet::new(), Failures::default());
-            // Those of the last time serve when the ledger is away: sweeping does not need it.
+            // While the ledger is away the locations of the last time are used: sweeping does not need the ledger.
             let mut locations = Vec::new();
             loop {
                 tokio::select! {

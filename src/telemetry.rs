@@ -16,12 +16,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is told unless RUST_LOG says otherwise. Migrations tell each of their steps. fred tells each lost connection in
-/// the debug form of Rust. This service tells what an operator needs of both.
+/// The levels unless RUST_LOG sets others. Migrations log each of their steps, and fred logs each lost connection in
+/// the debug form of Rust. This service logs what an operator needs to know of both.
 const DEFAULT_LEVELS: &str = "info,sea_orm_migration=warn,fred=error";
 
-/// h2 warns of each connection whose peer breaks the rules, and a caller can open as many as they like. We count them.
-/// What `RUST_LOG` says of h2 itself comes later and wins.
+/// h2 warns of each connection whose peer breaks the rules, and callers can open any number of them. The server counts
+/// them instead. What `RUST_LOG` says of h2 comes later and wins.
 const QUIET: &str = "h2=error";
 
 /// Starts logging at the levels of `RUST_LOG`, `info` where it says nothing. The error names what is wrong with it.
@@ -30,8 +30,8 @@ pub fn init(format: LogFormat) -> Result<(), String> {
     let levels = EnvFilter::builder()
         .parse(format!("{QUIET},{}", levels.as_deref().unwrap_or(DEFAULT_LEVELS)))
         .map_err(|error| format!("RUST_LOG: {error}"))?;
-    // A log that cannot be written, to a full disk say, must not stop the service; saying so on the same standard error
-    // would.
+    // A log that cannot be written, for example to a full disk, must not stop the service. A message about it on the
+    // same standard error would.
     let logs =
         tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(levels).with_writer(std::io::stderr);
     let started = match format {

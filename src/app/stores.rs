@@ -17,7 +17,7 @@ use crate::telemetry::chain;
 /// The time between two attempts.
 const ATTEMPT_EVERY: Duration = Duration::from_millis(500);
 
-/// How often a start that waits says what it waits for.
+/// How often a start that waits logs which store it waits for.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Opens both within the start timeout, and warns of settings that weaken a promise.

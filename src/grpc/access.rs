@@ -23,7 +23,7 @@ use crate::telemetry::ration::Ration;
 /// What `RUST_LOG` calls it.
 pub const ACCESS: &str = "stockhold::access";
 
-/// The longest name of an RPC that is logged, in bytes. Callers may ask for any, and none that there is comes near.
+/// The longest path that is logged, in bytes. Callers choose it. The paths that are served are much shorter.
 const RPC_BYTES_MAX: usize = 128;
 
 /// Lines of one level each [`PERIOD`].
@@ -32,7 +32,7 @@ const LINES_MAX: u64 = 100;
 /// Long enough for the bound to mean some 10 lines a second.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Each level has its own, so that refusals cannot hide bugs.
+/// Each level has a bound of its own. So refusals cannot hide bugs.
 static BUGS: Ration = Ration::new(LINES_MAX, PERIOD);
 static FAILURES: Ration = Ration::new(LINES_MAX, PERIOD);
 static REFUSALS: Ration = Ration::new(LINES_MAX, PERIOD);

@@ -63,7 +63,7 @@ impl CallId {
     }
 }
 
-/// Sortable by time, so that the log of a moment is found by it.
+/// Sortable by time: the ids of one moment begin alike.
 fn new() -> HeaderValue {
     let mut buffer = Uuid::encode_buffer();
     let text: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);

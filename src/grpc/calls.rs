@@ -72,7 +72,7 @@ pub(super) struct Parent {
     pub(super) id: CallId,
     pub(super) peer: Peer,
     unsent: PeerUnsent,
-    /// When its parts are given up, if it has a deadline itself: a tenth of its time before, so that its caller still
+    /// When its parts are given up, if it has a deadline itself. A tenth of its time is left then, in which its caller
     /// hears of the parts that are done.
     parts_deadline: Option<Instant>,
 }
@@ -130,8 +130,8 @@ impl Calls {
         Ok((self.to_its_end(rpc, held, work).await?, turn))
     }
 
-    /// Runs a call that came together with others. The bounds are the same; its parent takes its bytes and holds them
-    /// until its answer is sent.
+    /// Runs a call that came together with others, within the same bounds. Its parent takes the bytes for it, and holds
+    /// them until its answer is sent.
     pub(super) async fn run_part<T: Send + 'static>(
         &self,
         rpc: &str,

@@ -150,7 +150,7 @@ impl Health {
         self.probes.abort();
         // It ends cancelled, and once it has ended no report of it comes after this one.
         let _ = self.probes.await;
-        // This was the last sender, which ends the streams; what it has sent last stays.
+        // The last sender is dropped here, which ends the streams. Checks still read what it has sent last.
         self.stores.send_replace(Stores::default());
     }
 }

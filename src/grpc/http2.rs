@@ -1,5 +1,5 @@
-//! The server: connections of callers over HTTP/2, on the `h2` crate. It is our own and not tonic's because of what it
-//! promises:
+//! The server: connections of callers over HTTP/2, on the `h2` crate. tonic has a server too, which does not promise
+//! this:
 //! - At most so many connections are open. Callers beyond that are served as soon as one of the others is idle.
 //! - A connection on which nothing happens for long ends, and so does one that is old. Neither cuts a call.
 //! - What waits to be sent is bounded. A caller who does not read loses only what they do not read.

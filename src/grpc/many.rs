@@ -21,11 +21,11 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    /// Does all at the same time; the outcomes are in the order of the requests.
+    /// Does all requests at the same time. The outcomes are in the order of the requests.
     pub(super) async fn outcomes<R: ReservationRequest>(&self, requests: Vec<R>) -> Result<Vec<v1::Outcome>, Status> {
         checked::many(requests.len())?;
         let outcomes = (0..).zip(requests).map(async |(part, request)| {
-            // Held until all are done, because its answer waits for them. The request is paid for by the whole.
+            // They are held until all are done, because the answer waits for that. The whole pays for the requests.
             let mut bytes = match self.take_bytes(0) {
                 Ok(bytes) => bytes,
                 Err(failure) => return (self.refusal(part, &failure), None),

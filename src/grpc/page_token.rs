@@ -1,5 +1,5 @@
-//! Page tokens: where the page before ended, in a form that invites no caller to build one. Reading answers `None` to
-//! what no page gave.
+//! Page tokens: where the page before ended, in a form that no caller is tempted to build. Reading answers `None` for a
+//! token that came from no page.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -127,7 +127,7 @@ impl Session {
             place.send(Unsent { answer: Ok(response), _held: Some(held) });
             Ok(())
         });
-        // The stream ends with a refusal, so that it waits until all before it are answered.
+        // A refusal is the last item of the stream, so it waits until all requests before it are answered.
         let calls = calls.buffer_unordered(UNANSWERED_MAX).fold(Ok(()), |all, one| ready(all.and(one)));
         tokio::select! {
             ended = calls => if let Err(Unreadable { place, failure, .. }) = ended {

@@ -116,7 +116,7 @@ impl PeerUnsent {
         self.bytes() == 0 && bytes <= bytes_max.saturating_mul(2)
     }
 
-    /// The permit to make a page, which this connection has one of: what it will take is not known before.
+    /// Of its one permit a connection makes one page at a time. How much a page will take is not known before.
     pub(super) fn page(&self) -> Arc<Semaphore> {
         self.0.page.clone()
     }
@@ -175,7 +175,7 @@ impl Drop for UnsentPermit {
 #[derive(Debug)]
 pub(super) struct UnsentBytes {
     bytes: Bytes,
-    /// None if it shares the memory of a later piece, which has the permit for both.
+    /// `None` if a later piece shares the memory and has the permit for both.
     _permit: Option<UnsentPermit>,
 }
 
@@ -210,7 +210,7 @@ impl Buf for UnsentBytes {
 pub(super) struct UnsentWrite {
     peer: PeerUnsent,
     stall_max: Duration,
-    /// Of the answer that is being written; none for all that waits for the connection.
+    /// Of the answer that is being written. `None` for a socket: it writes all that waits for the connection.
     bytes: Option<usize>,
     /// When it began to be written.
     began: Option<Instant>,
@@ -264,7 +264,7 @@ impl UnsentWrite {
         if let Some(stall) = self.stall.take()
             && unsent.stalled().remove(&stall.key).is_none()
         {
-            // It was told to give way, and does: its bytes are gone with it.
+            // It was told to give way. Its bytes no longer count as leaving.
             unsent.0.leaving_bytes.fetch_sub(stall.bytes, Ordering::Relaxed);
         }
     }

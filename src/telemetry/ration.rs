@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many lines each period. What is left out is counted, and the next line tells how many there were.
+/// A number of lines in each period. Lines beyond it are omitted and counted, and the next line tells the count.
 #[derive(Debug)]
 pub struct Ration {
     lines_max: u64,

@@ -1,5 +1,6 @@
-//! What a connection has given to h2, and h2 has not yet given to the socket. h2 drops data once it is written, and so
-//! tells that it is. It does not tell of heads: they count until h2 has nothing left to write.
+//! The backlog of a connection: what h2 was given and has not written to the socket yet. Data count until h2 drops
+//! them, which it does once they are written. Headers and trailers have no such end. They count until h2 has nothing
+//! left to write.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -17,9 +18,9 @@ pub(super) struct Backlog {
     unsent: PeerUnsent,
     /// Of headers and trailers.
     heads_bytes: AtomicUsize,
-    /// The socket would take nothing when it was last written to.
+    /// The last write to the socket had to wait.
     is_blocked: AtomicBool,
-    /// There was none since the socket was last blocked.
+    /// h2 had nothing left to write at some time after the socket was last blocked.
     is_over: AtomicBool,
 }
 
@@ -42,7 +43,8 @@ impl Backlog {
         is_blocked && self.is_over.swap(false, Ordering::Relaxed)
     }
 
-    /// Has h2 do what it can. When it waits for something else than the socket, it has written all it was given before.
+    /// Lets h2 do what it can. If it then waits for anything but the socket, it has written all that it was given
+    /// before.
     pub(super) fn drive<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         let heads_bytes = self.heads_bytes.load(Ordering::Relaxed);
         let polled = poll();

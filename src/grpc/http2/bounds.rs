@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a peer may take, from when it is accepted, to say the first words of HTTP/2. It does so at once when there
-/// is one at all.
+/// How long a peer may take, from when it is accepted, to send the preface of HTTP/2. Clients send it at once.
 const PREFACE_MAX: Duration = Duration::from_secs(5);
 
 /// A peer that vanished without a word is noticed after this and [`PONG_MAX`].
@@ -22,7 +21,8 @@ pub struct ConnectionsConfig {
     pub connections_max: usize,
     /// After how long without a call one is closed.
     pub idle_max: Duration,
-    /// After how long one is closed when its calls are done; a tenth more or less, so that not all end at once.
+    /// After how long one is closed, when its calls are done. It is a tenth more or less for each, so that not all end
+    /// at once.
     pub age_max: Duration,
     /// How long a peer may take to begin to speak HTTP/2.
     pub preface_max: Duration,

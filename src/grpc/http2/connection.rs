@@ -2,7 +2,7 @@
 //! - its peer ends it, breaks the rules of HTTP/2, or does not answer a ping;
 //! - nothing has been under way on it for long, it is old, or the server stops: its peer is told first (GOAWAY), and
 //!   what is under way is finished;
-//! - another one needs its place and nothing is under way: its peer is told, and nothing more is waited for.
+//! - another one needs its place and nothing is under way: its peer is told, and it is closed at once.
 
 use std::convert::Infallible;
 use std::future::{poll_fn, ready};
@@ -87,7 +87,7 @@ struct Life<S> {
     /// When its peer is told to go, or was.
     ends_at: Instant,
     is_ending: bool,
-    /// What its requests know of that.
+    /// Tells its requests that no further one can begin.
     ending: Ending,
 }
 

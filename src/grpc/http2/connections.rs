@@ -41,7 +41,7 @@ struct State {
     began: Instant,
     streams: AtomicUsize,
     has_asked: AtomicBool,
-    /// Counted from `began`. It means something while there are no streams.
+    /// Counted from `began`. It is out of date while there are streams.
     idle_since_us: AtomicU64,
     is_to_leave: AtomicBool,
     bell: Notify,
@@ -56,7 +56,7 @@ impl State {
         self.idle_since_us.store(self.now_us(), Ordering::Release);
     }
 
-    /// For how long nothing has been under way; none if something is.
+    /// How long nothing has been under way. `None` if something is.
     fn idle(&self) -> Option<Duration> {
         let streams = self.streams.load(Ordering::Acquire);
         let since = self.idle_since_us.load(Ordering::Acquire);
@@ -173,7 +173,7 @@ impl OpenConnection {
         OpenStream(self.state.clone())
     }
 
-    /// For how long nothing has been under way; none if something is.
+    /// How long nothing has been under way. `None` if something is.
     pub(super) fn idle(&self) -> Option<Duration> {
         self.state.idle()
     }
@@ -207,7 +207,7 @@ pub(super) struct OpenStream(Arc<State>);
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        // First the time, so that it is there once the connection counts as idle.
+        // The time first: it must be right once the connection counts as idle.
         self.0.touch();
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }

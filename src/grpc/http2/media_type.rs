@@ -1,6 +1,6 @@
-//! What is no call of gRPC is refused before anything of it is read, in words of HTTP: its sender would not understand
-//! others. `docs/PROTOCOL-HTTP2.md` of gRPC asks for 415 where the content type is another one, and knows no method but
-//! POST.
+//! A request that is no call of gRPC is refused before any of its body is read, with a status of HTTP: its sender would
+//! not understand a status of gRPC. `docs/PROTOCOL-HTTP2.md` of gRPC asks for 415 where the content type is another
+//! one, and knows no method but POST.
 
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};

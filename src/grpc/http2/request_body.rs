@@ -1,4 +1,4 @@
-//! The body of a request as it comes. What is read makes room for as much again.
+//! The body of a request, piece by piece. A piece that was read makes room in the window for as many bytes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -45,7 +45,7 @@ impl Body for RequestBody {
     }
 }
 
-/// A reset without an error says that the caller has sent all they wanted to.
+/// A caller who resets with NO_ERROR has sent all that they wanted to send.
 fn unless_done<T>(error: h2::Error) -> Option<Result<T, h2::Error>> {
     (error.reason() != Some(Reason::NO_ERROR)).then_some(Err(error))
 }

@@ -1,5 +1,5 @@
-//! The socket of a connection. A caller who reads nothing from it for too long loses it: there is no way to tell them,
-//! and what waits for them takes memory.
+//! The socket of a connection. A caller who reads nothing from it for too long loses the connection, because what waits
+//! for them takes memory. There is no way to tell them.
 
 use std::io;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ impl Socket {
         Self { stream, write, backlog }
     }
 
-    /// What writing came to.
+    /// Notes what came of a write.
     fn written<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if self.backlog.written(written.is_pending()) {
             self.write.begins();

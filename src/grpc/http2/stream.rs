@@ -1,6 +1,6 @@
-//! One request and its answer. Nothing is given to h2 that the caller's window does not let it send. So what waits for
-//! the caller waits here, where it is counted, and where it ends when the caller reads nothing for too long. Only this
-//! stream ends then; the connection and its other streams go on.
+//! One request and its answer. h2 is given only as much as the caller's window has room for. The rest waits here. It
+//! counts as unsent, and the stream ends when the caller reads nothing for too long. The connection and its other
+//! streams go on then.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -32,7 +32,7 @@ enum Ended {
     Answer(Status),
 }
 
-/// Sends the answer when there is one. A caller who ends the stream takes along what makes the answer.
+/// Waits for the answer and sends it. If the caller ends the stream, the future that makes the answer is dropped.
 pub(super) async fn answer(
     answer: impl Future<Output = Result<Response<Body>, Infallible>>,
     mut respond: SendResponse<UnsentBytes>,
