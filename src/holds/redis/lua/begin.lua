@@ -31,6 +31,11 @@ function commands.begin(id, part, reacquire)
     deadlines[id] = false
   end
   unsettled[id] = NOW
-  local terms = known.reserved .. '\t' .. confirmed .. '\t' .. joined
+  -- Many orders of a call have the same terms, and most are confirmed whole.
+  local terms = part == '' and known.confirmed_whole
+  if not terms then
+    terms = known.reserved .. '\t' .. confirmed .. '\t' .. joined
+    if part == '' then known.confirmed_whole = terms end
+  end
   return write(id, 'CONFIRMING', record.create, record.ttl, '', terms)
 end

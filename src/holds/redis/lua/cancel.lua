@@ -13,7 +13,7 @@ function commands.cancel(id)
   if state == 'CONFIRMED' or state == 'REJECTED' then return 'ended\t' .. record.raw end
 
   if state == 'HELD' then
-    hold(lines_in(record), -1)
+    hold(lines_within(record.terms), -1)
     deadlines[id] = false
   end
   unsettled[id] = NOW

@@ -10,11 +10,11 @@ function commands.extend(id, expire_ms, lifetime_ms, reacquire)
   local latest = record.create + lifetime_ms
   if wanted > latest then return 'beyond_lifetime\t' .. text(latest) end
   if state == 'EXPIRED' then
-    local refusal = refusal_to_hold(lines_in(record))
+    local refusal = refusal_to_hold(lines_within(record.terms))
     if refusal then return refusal end
   end
 
-  if state == 'EXPIRED' then hold(lines_in(record), 1) end
+  if state == 'EXPIRED' then hold(lines_within(record.terms), 1) end
   deadlines[id] = text(wanted)
   return write(id, 'HELD', record.create, text(wanted - record.create), '', record.terms)
 end

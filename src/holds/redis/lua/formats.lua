@@ -37,6 +37,17 @@ local function terms_of(joined)
   return terms
 end
 
+-- The lines of these terms, parsed.
+local function lines_within(joined)
+  local terms = terms_seen[joined] or terms_of(joined)
+  local lines = terms.parsed
+  if not lines then
+    lines = lines_of(terms.lines)
+    terms.parsed = lines
+  end
+  return lines
+end
+
 local function same_prints(one, other)
   one, other = terms_of(one), terms_of(other)
   return one.reserved == other.reserved and one.confirmed == other.confirmed
@@ -70,8 +81,9 @@ local LIVE_STATES = { HELD = true, CONFIRMING = true }
 local function parse_record(raw)
   local state, create, ttl, ended, terms_at = match(raw, RECORD_FORM)
   if not KNOWN_STATES[state] then return nil end
-  local lacks_times = create == '' or ttl == '' or ttl == '-'
-  if lacks_times and (state == 'HELD' or state == 'EXPIRED') then return nil end
+  if state == 'HELD' or state == 'EXPIRED' then
+    if create == '' or ttl == '' or ttl == '-' then return nil end
+  end
   return { raw = raw, state = state, create = create, ttl = ttl, ended = ended, terms = sub(raw, terms_at) }
 end
 

@@ -17,7 +17,7 @@ local function reclaim()
       deadlines[id] = false
     elseif pcall(expire, id, record) then
       -- One that is corrupt fails before it changes anything, and stays.
-      count = count + #lines_in(record).skus
+      count = count + #lines_within(record.terms).skus
       holds = holds + 1
     end
   end

@@ -7,7 +7,7 @@ end
 local function write(id, state, create, ttl, ended, terms)
   local raw = '1\t' .. state .. '\t' .. create .. '\t' .. ttl .. '\t' .. ended .. '\t' .. terms
   records[id] = raw
-  new_records[#new_records + 1] = id
+  new_records = add_pair(new_records, id, raw)
   return raw
 end
 
@@ -17,13 +17,8 @@ local function finish(id, state, create, ttl, ended, terms)
   return write(id, state, create, ttl, ended, terms)
 end
 
--- The lines that count.
-local function lines_in(record)
-  return lines_of(terms_of(record.terms).lines)
-end
-
 local function expire(id, record)
-  hold(lines_in(record), -1)
+  hold(lines_within(record.terms), -1)
   deadlines[id] = false
   record.state, record.ended = 'EXPIRED', text(record.create + record.ttl)
   record.raw = finish(id, 'EXPIRED', record.create, record.ttl, record.ended, record.terms)

@@ -28,8 +28,8 @@ end
 -- nil if these lines can be held now, else the refusal. Overdue holds are reclaimed only when they are in the way.
 local function refusal_to_hold(lines)
   worked = worked + #lines.skus
-  need_registers(lines)
-  need_held(lines)
+  if not lines.has_registers then read_registers_of(lines) end
+  if not lines.has_held then read_held_of(lines) end
   local refusal, is_short = refusal_as_it_is(lines)
   if is_short and reclaim() > 0 then refusal, is_short = refusal_as_it_is(lines) end
   if is_short and overdue_remain then return 'more' end

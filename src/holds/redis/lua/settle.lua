@@ -1,5 +1,7 @@
--- nil if there is a row for each of these lines, else the reply that names the skus which have none.
+-- nil if there is a row for each of these lines, else the reply that names the skus which have none. Rows remember the
+-- lines that they cover, because the settlements of one commit have the same rows, and often the same lines.
 local function missing_rows(rows, settled, live)
+  if rows.covered == settled and live == settled then return nil end
   local missing, named
   for _, lines in ipairs({ settled, live }) do
     for _, sku in ipairs(lines.skus) do
@@ -9,19 +11,20 @@ local function missing_rows(rows, settled, live)
       end
     end
   end
+  if not missing and live == settled then rows.covered = settled end
   return missing
 end
 
 function commands.settle(id, outcome, time_ms, joined, joined_rows)
   local record, rows = addressed(id), rows_of(joined_rows)
   local state = record and record.state
-  local live = LIVE_STATES[state] and lines_in(record)
+  local live = LIVE_STATES[state] and lines_within(record.terms)
   if outcome ~= 'CANCELLED' then
-    local settled = lines_of(terms_of(joined).lines)
-    local missing = missing_rows(rows, settled, live ~= settled and live or nil)
+    local settled = lines_within(joined)
+    local missing = missing_rows(rows, settled, live or settled)
     if missing then return missing end
   end
-  if live then need_held(live) end
+  if live and not live.has_held then read_held_of(live) end
 
   push(rows)
   if not record then return 'not_found' end

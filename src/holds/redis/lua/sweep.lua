@@ -22,7 +22,7 @@ local function forget()
       else
         if is_tombstone(record) then add_tombstones(-1) end
         records[id] = false
-        new_records[#new_records + 1] = id
+        forgotten = add(forgotten, id)
       end
     end
   end

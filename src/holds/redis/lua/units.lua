@@ -2,7 +2,7 @@
 
 -- Adds the units of these lines to the counters (sign 1), or takes them away (sign -1).
 local function hold(lines, sign)
-  need_held(lines)
+  if not lines.has_held then read_held_of(lines) end
   local skus, quantities = lines.skus, lines.quantities
   worked = worked + #skus
   for index = 1, #skus do
