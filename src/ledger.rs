@@ -249,7 +249,7 @@ impl Ledger {
         let _connection = self.connection().await?;
         let done = repeat(Instant::now() + REPEAT_WITHIN, || work(&*self.0.database)).await;
         if done.is_ok() {
-            self.0.breaker.close();
+            self.0.breaker.answered();
         }
         done
     }

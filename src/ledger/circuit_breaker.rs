@@ -2,9 +2,9 @@
 //!
 //! It opens when a batch finds that the database is away or takes no writes. While it is open, one request at a time
 //! asks the database whether it is back; all others fail at once, instead of waiting for a connection each. Any answer
-//! of the database closes it.
+//! of the database closes it, except that an answer to a question does not show that the database takes writes again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -42,12 +42,17 @@ impl CircuitBreaker {
     /// Why it is open; `None` while it is closed. A request that has no probe permit was admitted before the breaker
     /// opened, and would only find the same.
     pub(super) fn error(&self) -> Option<LedgerError> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
-    /// The database answered.
+    /// A batch was committed.
     pub(super) fn close(&self) {
         self.set(None);
+    }
+
+    /// The database did something else than to commit a batch, perhaps without a write.
+    pub(super) fn answered(&self) {
+        self.lock().take_if(|error| error.failure() != Some(Failure::Unwritable));
     }
 
     /// Opens or closes, where this failure of a batch tells whether the database is away.
@@ -60,7 +65,11 @@ impl CircuitBreaker {
     }
 
     fn set(&self, open: Option<LedgerError>) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open;
+        *self.lock() = open;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<LedgerError>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +92,8 @@ mod tests {
             assert!(breaker.admit().is_err(), "a second one does not");
             drop(probe);
             breaker.admit().ok().flatten().expect("the next one probes");
+            breaker.answered();
+            assert_eq!(breaker.error().is_some(), opens == Failure::Unwritable, "an answer is no write");
             breaker.learn(&failed(Failure::Collision));
             assert!(matches!(breaker.admit(), Ok(None)), "an answer closes it");
         }

@@ -48,6 +48,7 @@ mod hostile;
 mod life;
 mod query;
 mod race;
+mod rights;
 mod settle;
 mod supply;
 mod writable;

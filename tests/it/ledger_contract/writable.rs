@@ -11,6 +11,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::rights::User;
 use super::*;
 use crate::support::client::Caller;
 use crate::support::server::{Instance, stockhold};
@@ -150,27 +151,28 @@ async fn health_follows_a_mysql_server_that_is_read_only() {
         f.stock(&[("a", 5)]).await;
         // Other tests are users who may write all the same.
         let root = f.database.connect().await;
-        let (server, schema) = f.database.url.rsplit_once('/').expect("a URL with a schema");
-        let user = format!("u{}", &schema[schema.len() - 20..]);
-        root.execute_unprepared(&format!("CREATE USER {user}@'127.0.0.1'")).await.unwrap();
-        let rights = format!("GRANT SELECT, INSERT, UPDATE, CREATE ON {schema}.* TO {user}@'127.0.0.1'");
-        root.execute_unprepared(&rights).await.unwrap();
-        let url = format!("{}/{schema}", server.replace("root@", &format!("{user}@")));
-        let ledger = Ledger::connect(&LedgerConfig { url, ..config(&f.database) }).await.unwrap();
+        let user = User::with("SELECT, INSERT, UPDATE", &root, &f.database).await;
+        let ledger = Ledger::connect(&user.config).await.unwrap();
         ledger.ping().await.unwrap();
 
         root.execute_unprepared("SET GLOBAL read_only = 1").await.unwrap();
         let refused = settle(&ledger, "r", confirm(&[("a", 1)])).await;
         let pinged = ledger.ping().await;
+        // That it answers a question does not mean that it takes writes again.
+        ledger.rows(&here(), &[sku("a")]).await.unwrap();
+        let both = together(["r", "s"].map(|name| settle(&ledger, name, confirm(&[("a", 1)])))).await;
         root.execute_unprepared("SET GLOBAL read_only = 0").await.unwrap();
-        for error in [refused.err(), pinged.err()] {
-            let Some(LedgerError::Unavailable(error)) = error else { panic!("it was written") };
-            assert_eq!(error.failure, Failure::Unwritable, "{error}");
-        }
+        let failure = |error: Option<LedgerError>| match error {
+            Some(LedgerError::Unavailable(error)) => error.failure,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([refused.err(), pinged.err()].map(failure), [Failure::Unwritable; 2]);
+        let both: Vec<_> = both.into_iter().map(|settled| failure(settled.err())).collect();
+        assert_eq!(both, [Failure::Unwritable, Failure::NoConnection], "one asks, the other fails at once");
         ledger.ping().await.unwrap();
         assert_eq!(settle(&ledger, "r", confirm(&[("a", 1)])).await.unwrap().settlement.outcome, Outcome::Confirmed);
         ledger.close().await.unwrap();
-        root.execute_unprepared(&format!("DROP USER {user}@'127.0.0.1'")).await.unwrap();
+        user.drop(&root).await;
     })
     .await;
 }
