@@ -43,7 +43,28 @@ impl Claim {
 
 /// Beside the file itself, whichever link leads to it.
 fn lock_path(database: &Path) -> PathBuf {
-    let mut path = OsString::from(database.canonicalize().unwrap_or_else(|_| database.to_owned()));
+    let mut path = OsString::from(where_links_lead(database));
     path.push(".lock");
     path.into()
 }
+
+/// The file behind all links, also if it does not exist yet.
+fn where_links_lead(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // The kernel follows no more.
+    for _ in 0..40 {
+        if let Ok(file) = path.canonicalize() {
+            return file;
+        }
+        let Ok(target) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    // The file does not exist, but its folder may be behind a link too.
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => folder.canonicalize().map(|folder| folder.join(name)).unwrap_or(path),
+        _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests;
