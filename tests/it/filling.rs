@@ -8,7 +8,7 @@ use stockhold::holds::embedded::Snapshot;
 use stockhold::service::Error;
 use tokio::time::Instant;
 
-use crate::support::holds::{location, sku};
+use crate::support::holds::{id, location, sku};
 use crate::support::memory_service::MemoryService;
 
 const CALLERS: usize = 4000;
@@ -88,4 +88,19 @@ async fn callers_behind_a_fill_that_failed_fail_with_it() {
 
     it.weather.set_away(false);
     it.reserve(&location("l"), "order", "sku-0").await.expect("the next fill works");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_invent_locations_cost_a_bounded_number_of_lookups_at_a_time() {
+    const LOOKUPS_MAX: usize = 64;
+    let it = MemoryService::new();
+    let answers = join_all((0..1000).map(|number| {
+        let service = &it.service;
+        async move { service.cancel(&location(&format!("invented-{number}")), id("order")).await }
+    }))
+    .await;
+    let unknown = answers.iter().filter(|answer| matches!(answer, Err(Error::Refused(Refusal::UnknownLocation(_)))));
+    let overloaded = answers.iter().filter(|answer| matches!(answer, Err(Error::Overloaded)));
+    assert_eq!((unknown.count(), overloaded.count()), (LOOKUPS_MAX, 1000 - LOOKUPS_MAX));
+    assert_eq!(it.weather.statements(), LOOKUPS_MAX);
 }
