@@ -48,7 +48,8 @@ impl Instance {
         let ledger = Ledger::over(Arc::new(database), queue_max, batch_max);
         let service = Arc::new(Service::new(BatchedHolds::over(Arc::new(link.clone())), ledger, limits()));
         let config = TasksConfig {
-            sweep_every: Duration::from_secs(1),
+            // A seldom sweep leaves overdue holds to be met.
+            sweep_every: Duration::from_secs(world.draw(|rng| [1, 5][rng.usize(0..2)])),
             recover_every: Duration::from_secs(1),
             recover_grace: Duration::from_secs(2),
             sync_every: Duration::from_secs(1),

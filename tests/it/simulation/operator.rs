@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockhold::domain::{Location, Refusal};
-use stockhold::service::Error;
+use stockhold::domain::{Location, Refusal, Reservation, State};
+use stockhold::service::{Error, Service};
 use tokio::time::{Instant, sleep};
 
 use super::network::Network;
@@ -38,13 +38,28 @@ async fn look(world: &World, instance: &super::cluster::Instance) {
             Err(error) => Some(error),
         },
         0 => service.get_stock(location, world.skus.clone()).await.err(),
-        1 => service.list_reservations(location, Some(&world.skus[0]), 7, None).await.err(),
+        1 => list(world, service, location).await.err(),
         2 => service.list_stock(location, 3, None).await.err(),
         _ => service.reconcile(location, !world.profile.repairs).await.err(),
     };
     if let Some(error @ (Error::Internal(_) | Error::Refused(_))) = error {
         world.violated(format!("an operator was told {error:?}"));
     }
+}
+
+/// I5: what was overdue when the list was asked for is not listed. Where clocks jump, nothing says what was.
+async fn list(world: &World, service: &Service, location: &Location) -> Result<(), Error> {
+    let asked_ms = world.clock.now_ms();
+    let sku = world.one_in(2).then(|| world.any_sku());
+    let (listed, _) = service.list_reservations(location, sku, 50, None).await?;
+    let is_overdue = |record: &&Reservation| record.state == State::Held && record.expire_ms <= Some(asked_ms);
+    match listed.iter().find(is_overdue) {
+        Some(overdue) if !world.profile.clocks_jump => {
+            world.violated(format!("I5: listed is {overdue:?}, which was over at {asked_ms}"));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// A location in which no sku is ever created.
