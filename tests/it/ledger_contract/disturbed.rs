@@ -222,41 +222,32 @@ async fn a_location_outlives_a_batch_that_panicked() {
 }
 
 /// A database that is away until it is told otherwise.
-#[derive(Default)]
-struct Away(AtomicBool);
+struct Away {
+    is_away: AtomicBool,
+    /// How long a connection takes to fail.
+    fails_after: Duration,
+    /// How often a connection failed.
+    failed: AtomicUsize,
+}
+
+impl Away {
+    /// A ledger over such a database, which commits one intent at a time.
+    fn ledger(fails_after: Duration) -> (Arc<Self>, Ledger) {
+        let away = Arc::new(Self { is_away: AtomicBool::new(true), fails_after, failed: AtomicUsize::new(0) });
+        let database = MemoryDatabase::new(Arc::default(), 0, Arc::clone(&away) as _);
+        (away, Ledger::over(Arc::new(database), 1000, 1))
+    }
+}
 
 #[async_trait::async_trait]
 impl Weather for Away {
     async fn connect(&self) -> Result<(), LedgerError> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Err(failed(Failure::NoConnection, "away")),
-            false => Ok(()),
+        if self.is_away.load(Ordering::Relaxed) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.fails_after).await;
+            return Err(failed(Failure::NoConnection, "away"));
         }
-    }
-
-    async fn statement(&self) -> Result<(), LedgerError> {
-        self.connect().await
-    }
-
-    fn commit(&self) -> CommitFate {
-        CommitFate::Done
-    }
-
-    fn now_micros(&self) -> i64 {
-        Calm.now_micros()
-    }
-}
-
-/// A database to which every connection fails after a while.
-#[derive(Default)]
-struct Unreachable(AtomicUsize);
-
-#[async_trait::async_trait]
-impl Weather for Unreachable {
-    async fn connect(&self) -> Result<(), LedgerError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        Err(failed(Failure::NoConnection, "away"))
+        Ok(())
     }
 
     async fn statement(&self) -> Result<(), LedgerError> {
@@ -274,8 +265,7 @@ impl Weather for Unreachable {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_waited_when_the_database_went_away_fail_with_the_first_of_them() {
-    let weather = Arc::new(Unreachable::default());
-    let ledger = Ledger::over(Arc::new(MemoryDatabase::new(Arc::default(), 0, weather.clone())), 1000, 1);
+    let (away, ledger) = Away::ledger(Duration::from_secs(3));
     let begun = tokio::time::Instant::now();
     let settles = join_all((0..100).map(async |number| {
         let location = Location::parse(&format!("l{}", number % 10)).unwrap();
@@ -283,19 +273,17 @@ async fn requests_that_waited_when_the_database_went_away_fail_with_the_first_of
     }));
     assert_eq!(settles.await, [false; 100]);
     assert!(begun.elapsed() < Duration::from_millis(3100), "{:?}", begun.elapsed());
-    let tries = weather.0.load(Ordering::Relaxed);
+    let tries = away.failed.load(Ordering::Relaxed);
     assert!(tries <= 4, "{tries} asked: more than the batches that run at once");
 }
 
 /// The simulation found this: long after an absence the first of many confirms was committed, and the others were
 /// refused because the database was away.
 #[tokio::test]
-async fn any_answer_of_the_database_closes_the_circuit_breaker() {
-    let weather = Arc::new(Away::default());
-    let ledger = Ledger::over(Arc::new(MemoryDatabase::new(Arc::default(), 0, weather.clone())), 100, 1);
-    weather.0.store(true, Ordering::Relaxed);
+async fn a_database_that_was_away_closes_the_circuit_breaker_by_any_answer() {
+    let (away, ledger) = Away::ledger(Duration::ZERO);
     settle(&ledger, "r", Intent::Cancel).await.expect_err("it is away");
-    weather.0.store(false, Ordering::Relaxed);
+    away.is_away.store(false, Ordering::Relaxed);
     ledger.locations().await.expect("it is back");
     let all = together((0..4).map(async |number| settle(&ledger, &format!("r{number}"), Intent::Cancel).await.is_ok()));
     assert_eq!(all.await, [true; 4]);
