@@ -15,6 +15,9 @@ use crate::support::served::{FOR_EVER, ServedHere};
 
 const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 
+/// What is sent, its headers, its body, and the answer.
+type Row<'a> = (&'a str, &'a [(&'static str, &'a str)], Vec<u8>, (Code, &'a str));
+
 /// A request that is well formed, and refused because nobody knows its sku.
 fn message() -> Vec<u8> {
     let line = v1::Line { sku: "none".into(), quantity: 1 };
@@ -66,7 +69,7 @@ async fn what_is_not_one_message_is_refused() {
     let compressed = (Code::Unimplemented, "UNIMPLEMENTED");
     let gzip = &[("grpc-encoding", "gzip")][..];
     let two = [framed(0, len, &one), framed(0, len, &one)].concat();
-    let rows: Vec<(&str, &[(&'static str, &str)], Vec<u8>, (Code, &str))> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("one message", &[], framed(0, len, &one), well),
         ("nothing", &[], vec![], unreadable),
         ("half of the frame", &[], vec![0; 3], unreadable),
