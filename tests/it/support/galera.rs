@@ -50,7 +50,7 @@ impl Galera {
         let program = program("mariadbd", "mariadb-server").expect("use tests/run");
         let log = folder.path().join("log");
         let node = Process::start("the Galera node", &program, &arguments, &[], &log);
-        let mut galera = Self { node: node, port, log, _folder: folder };
+        let mut galera = Self { node, port, log, _folder: folder };
         let url = galera.url("");
         galera.node.until_up(START_MAX, async || is_up(&url).await).await;
         galera
