@@ -215,8 +215,8 @@ fn nothing_was_done(world: &World, number: usize, request: &Request) {
 
 type Judgement = Result<(), String>;
 
-/// Section 8 of the design: a request that needs only the holds' store succeeds while that store answers, and a cancel
-/// frees the units at once.
+/// When the ledger is away (`docs/promises.md`): a request that needs only the holds' store succeeds while that store
+/// answers, and a cancel frees the units at once.
 fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> Judgement {
     let (order, forgets) = world.audit(|auditor| {
         let order = auditor.orders[number].clone();

@@ -188,7 +188,7 @@ fn nothing_is_sold_below_the_floor(place: &Place) -> Vec<String> {
     sold.map(|(sku, row)| format!("I1: {sku} was sold below its floor: {row:?}")).collect()
 }
 
-/// Section 1 of the design: a register promises at most what the ledger has, plus what counts twice because its
+/// A register promises at most what the ledger has, plus what counts twice because its
 /// deduction is committed and its hold not settled yet. A holds' store that lost data and a fall of supply are excused.
 fn registers_are_never_too_generous(world: &World, place: &Place) -> Vec<String> {
     let (losses, fell) = world.audit(|auditor| (auditor.losses, auditor.fell.clone()));
