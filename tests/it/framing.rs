@@ -18,7 +18,7 @@ const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
 /// What is sent, its headers, its body, and the answer.
 type Row<'a> = (&'a str, &'a [(&'static str, &'a str)], Vec<u8>, (Code, &'a str));
 
-/// A request that is well formed, and refused because nobody knows its sku.
+/// A well-formed request. It is refused, because there is no such sku.
 fn message() -> Vec<u8> {
     let line = v1::Line { sku: "none".into(), quantity: 1 };
     v1::ReserveRequest { location: "l".into(), reservation_id: "1".into(), lines: vec![line], ttl: None }

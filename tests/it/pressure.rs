@@ -70,6 +70,16 @@ async fn good_caller(mut caller: Caller, stop: CancellationToken) -> (usize, Dur
     (count, slowest)
 }
 
+/// A service with so many large reservations, its good caller, and what it takes in memory before the pressure, in MiB.
+async fn start(large: usize) -> (TestService, Caller, u64) {
+    let service = BOUNDS.into_iter().fold(Instance::embedded(), Instance::arg).start();
+    let mut caller = Caller::connect(service.address()).await;
+    caller.set("a", 1_000_000).await;
+    large_reservations(&mut caller, large).await;
+    let before_mib = memory_mib(&service, "VmRSS");
+    (service, caller, before_mib)
+}
+
 /// Of `/proc`, in MiB.
 fn memory_mib(service: &TestService, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).expect("it is running");
@@ -80,11 +90,7 @@ fn memory_mib(service: &TestService, field: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_pressure_of_callers_makes_the_process_grow_without_bound() {
-    let service = BOUNDS.into_iter().fold(Instance::embedded(), Instance::arg).start();
-    let mut caller = Caller::connect(service.address()).await;
-    caller.set("a", 1_000_000).await;
-    large_reservations(&mut caller, 60).await;
-    let before_mib = memory_mib(&service, "VmRSS");
+    let (service, caller, before_mib) = start(60).await;
 
     let stop = CancellationToken::new();
     let good = tokio::spawn(good_caller(caller, stop.clone()));
@@ -140,11 +146,7 @@ const PAGES_MAX_MIB: u64 = 96;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_that_are_asked_for_at_once_do_not_outgrow_the_budget() {
-    let service = BOUNDS.into_iter().fold(Instance::embedded(), Instance::arg).start();
-    let mut caller = Caller::connect(service.address()).await;
-    caller.set("a", 1_000_000).await;
-    large_reservations(&mut caller, 200).await;
-    let before_mib = memory_mib(&service, "VmRSS");
+    let (service, caller, before_mib) = start(200).await;
 
     // Each page has 100 reservations or more, of 17 KB each.
     let list = v1::ListReservationsRequest { page_size: 1000, ..Default::default() }.encode_to_vec();
