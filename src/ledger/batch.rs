@@ -14,6 +14,7 @@ use super::error::DatabaseError;
 use super::repeat::{REPEAT_WITHIN, repeat};
 use super::request::{Request, answer_all};
 use crate::domain::Location;
+use crate::telemetry::chain;
 
 /// No try begins for a request that has waited for longer. The last try may run into one more lock wait, so the caller
 /// has an answer after about ten seconds, however long another client keeps a row locked.
@@ -56,7 +57,12 @@ impl Batches {
                 groups.extend([group, second]);
                 continue;
             }
-            tracing::warn!(location = location.as_str(), intents = group.len(), cause = ?error, "a batch was given up");
+            tracing::warn!(
+                location = location.as_str(),
+                intents = group.len(),
+                cause = chain(&error),
+                "a batch was given up"
+            );
             answer_all(group, &error);
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::error::{DatabaseError, LedgerError};
+use crate::telemetry::chain;
 
 /// How long a call waits for a connection, a new one included.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,7 +38,7 @@ where
         if !error.may_pass() || tries == TRIES_MAX || Instant::now() >= until {
             return Err(error);
         }
-        tracing::debug!(tries, cause = ?error, "repeating a transaction");
+        tracing::debug!(tries, cause = chain(&error), "repeating a transaction");
         // Those that collided must not collide again.
         sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS << tries))).await;
         tries += 1;

@@ -19,6 +19,7 @@ use crate::domain::{Location, Sku};
 use crate::holds::Command;
 use crate::holds::batched::BatchedHolds;
 use crate::ledger::Ledger;
+use crate::telemetry::chain;
 
 /// How long after a change the rows are read, and how often after that.
 const ATTEMPT_EVERY: Duration = Duration::from_secs(1);
@@ -120,7 +121,11 @@ impl Run {
             for (location, skus) in all {
                 for some in skus.into_iter().collect::<Vec<_>>().chunks(SKUS_AT_ONCE) {
                     if let Err(error) = self.0.push_final_rows(&location, some).await {
-                        tracing::debug!(location = location.as_str(), ?error, "the outcome of a change is unknown yet");
+                        tracing::debug!(
+                            location = location.as_str(),
+                            error = chain(&error),
+                            "the outcome of a change is unknown yet"
+                        );
                         self.0.waiting().add(&location, some.iter().cloned());
                     }
                 }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{Error, Service};
 use crate::domain::{Location, Reservation, State};
 use crate::ledger::Verdict;
+use crate::telemetry::chain;
 
 /// How many reservations are finished at the same time: one group commit's worth.
 const CLAIMED_MAX: usize = 100;
@@ -45,7 +46,11 @@ impl Service {
                     Ok(_) | Err(Error::Refused(_)) => recovered.finished += 1,
                     Err(error) => {
                         recovered.failed += 1;
-                        tracing::warn!(location = location.as_str(), ?error, "a reservation could not be settled yet");
+                        tracing::warn!(
+                            location = location.as_str(),
+                            error = chain(&error),
+                            "a reservation could not be settled yet"
+                        );
                     }
                 }
             }

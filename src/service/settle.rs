@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::{Error, Service};
 use crate::domain::{Location, Refusal, Reservation, ReservationId, Settlement, State};
 use crate::holds::Rows;
+use crate::telemetry::chain;
 
 impl Service {
     /// Settles a hold without keeping the caller waiting. Until it is settled, the hold still counts. The command is
@@ -23,7 +24,7 @@ impl Service {
                 Err(error) => tracing::warn!(
                     location = location.as_str(),
                     reservation_id = id.as_str(),
-                    ?error,
+                    error = chain(&error),
                     "the ledger has settled a reservation, but the holds' store was not told; recovery does it"
                 ),
             }
@@ -49,7 +50,7 @@ impl Service {
                 tracing::warn!(
                     location = location.as_str(),
                     reservation_id = id.as_str(),
-                    ?error,
+                    error = chain(&error),
                     "the holds' store was not told of a settlement; the next call about this reservation does it"
                 );
                 settlement.into_reservation()

@@ -14,8 +14,8 @@ use self::graph::Graph;
 const ARROWS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("holds", &["domain"]),
-    ("ledger", &["domain"]),
-    ("service", &["domain", "holds", "ledger"]),
+    ("ledger", &["domain", "telemetry"]),
+    ("service", &["domain", "holds", "ledger", "telemetry"]),
     ("telemetry", &[]),
     ("tasks", &["domain", "service", "telemetry"]),
     ("signals", &[]),

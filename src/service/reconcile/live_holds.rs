@@ -4,6 +4,7 @@ use super::report::{Finding, FindingKind};
 use super::run::Run;
 use crate::domain::{Settlement, State};
 use crate::service::Error;
+use crate::telemetry::chain;
 
 impl Run<'_> {
     /// A confirming reservation may be settled already, that is its way. A held one must not be, unless Redis was
@@ -37,7 +38,7 @@ impl Run<'_> {
                         tracing::warn!(
                             location = self.location.as_str(),
                             reservation_id = id.as_str(),
-                            ?error,
+                            error = chain(&error),
                             "a difference was not repaired"
                         );
                         false
