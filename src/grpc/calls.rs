@@ -12,18 +12,18 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::Either;
 use http::HeaderMap;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tracing::Instrument;
 
 use super::call_id::CallId;
 use super::pages::{Pages, Turn};
-use super::peer::Peer;
+use super::peer::{Caller, Peer};
 use super::permits::{Permit, Permits};
 use super::status;
-use super::unsent::PeerUnsent;
 
 /// The call that takes as long as there is stock to compare: for it only the caller's own deadline counts.
 const UNBOUNDED: &str = "/stockhold.v1.StockService/Reconcile";
@@ -70,21 +70,19 @@ pub struct Calls {
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
     pub(super) id: CallId,
-    pub(super) peer: Peer,
-    unsent: PeerUnsent,
+    pub(super) caller: Caller,
     /// When its parts are given up, if it has a deadline itself. A tenth of its time is left then, in which its caller
     /// hears of the parts that are done.
     parts_deadline: Option<Instant>,
 }
 
 impl Parent {
-    pub(super) fn call(id: CallId, peer: Peer, unsent: PeerUnsent, deadline: &Sleep) -> Self {
-        let left = deadline.deadline().saturating_duration_since(Instant::now());
-        Self { id, peer, unsent, parts_deadline: Some(deadline.deadline() - left / 10) }
+    pub(super) fn call(id: CallId, caller: Caller, wait_max: Duration) -> Self {
+        Self { id, caller, parts_deadline: Some(Instant::now() + wait_max - wait_max / 10) }
     }
 
-    pub(super) fn stream(id: CallId, peer: Peer, unsent: PeerUnsent) -> Self {
-        Self { id, peer, unsent, parts_deadline: None }
+    pub(super) fn stream(id: CallId, caller: Caller) -> Self {
+        Self { id, caller, parts_deadline: None }
     }
 }
 
@@ -111,23 +109,15 @@ impl Calls {
         self.bytes.take(peer, request_bytes.max(CALL_BYTES_MIN)).ok_or_else(status::overloaded)
     }
 
-    /// Runs a call whose request was read. `bytes` are held until its work has ended. A page is answered with its turn,
-    /// to be held until it counts as unsent.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        rpc: &str,
-        peer: Peer,
-        unsent: &PeerUnsent,
-        bytes: Permit,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<(T, Option<Turn>), Status> {
-        let held = (self.take_running(peer, unsent)?, bytes);
-        let turn = self.pages.turn(rpc, unsent).await;
-        if turn.is_some() && !unsent.may_begin() {
+    /// Begins a call whose request was read. A list waits for its turn, which is held until its page counts as unsent.
+    pub(super) async fn begin(&self, rpc: &str, caller: &Caller) -> Result<(Permit, Option<Turn>), Status> {
+        let running = self.take_running(caller)?;
+        let turn = self.pages.turn(rpc, &caller.page).await;
+        if turn.is_some() && !caller.unsent.may_begin() {
             // It could when it began to wait.
             return Err(status::overloaded());
         }
-        Ok((self.to_its_end(rpc, held, work).await?, turn))
+        Ok((running, turn))
     }
 
     /// Runs a call that came together with others, within the same bounds. Its parent takes the bytes for it, and holds
@@ -138,51 +128,47 @@ impl Calls {
         parent: &Parent,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Status> {
-        let held = self.take_running(parent.peer, &parent.unsent)?;
-        let deadline = match parent.parts_deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline),
-            None => tokio::time::sleep(self.deadline_max),
-        };
-        tokio::select! {
-            biased;
-            answer = self.to_its_end(rpc, held, work) => answer,
-            () = deadline => Err(status::deadline_exceeded()),
-        }
+        let running = self.take_running(&parent.caller)?;
+        let deadline = parent.parts_deadline.unwrap_or_else(|| Instant::now() + self.deadline_max);
+        let answer = timeout_at(deadline, self.to_its_end(rpc, running, work)).await;
+        answer.unwrap_or_else(|_| Err(status::deadline_exceeded()))
     }
 
-    fn take_running(&self, peer: Peer, unsent: &PeerUnsent) -> Result<Permit, Status> {
-        if !unsent.may_begin() {
+    fn take_running(&self, caller: &Caller) -> Result<Permit, Status> {
+        if !caller.unsent.may_begin() {
             return Err(status::overloaded());
         }
-        self.running.take(peer, 1).ok_or_else(status::overloaded)
+        self.running.take(caller.peer, 1).ok_or_else(status::overloaded)
     }
 
     /// Keeps the permits until the work has ended. One step ends with the caller who waits for it, several go on
     /// without them.
-    async fn to_its_end<T: Send + 'static>(
+    ///
+    /// It is no `async fn`, which would hold the work twice. Every call copies this future.
+    pub(super) fn to_its_end<T: Send + 'static>(
         &self,
         rpc: &str,
-        held: impl Send + 'static,
+        permits: impl Send + 'static,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Status> {
+    ) -> impl Future<Output = Result<T, Status>> {
         let work = work.map(|answer| {
-            drop(held);
+            drop(permits);
             answer
         });
         let answer = if ONE_STEP.contains(&rpc) {
-            self.tasks.track_future(AssertUnwindSafe(work).catch_unwind()).await.ok()
+            Either::Left(self.tasks.track_future(AssertUnwindSafe(work).catch_unwind()).map(Result::ok))
         } else {
-            self.tasks.spawn(work.in_current_span()).await.ok()
+            Either::Right(self.tasks.spawn(work.in_current_span()).map(Result::ok))
         };
         // Only a panic is no answer, and the panic hook has logged it in the span of the call.
-        answer.ok_or_else(status::panicked)
+        answer.map(|answer| answer.ok_or_else(status::panicked))
     }
 
-    /// When the caller of `rpc` stops waiting, counted from now.
-    pub(super) fn deadline(&self, rpc: &str, headers: &HeaderMap) -> Sleep {
+    /// How long the caller of `rpc` waits at most.
+    pub(super) fn wait_max(&self, rpc: &str, headers: &HeaderMap) -> Duration {
         let asked = headers.get("grpc-timeout").and_then(|timeout| grpc_timeout(timeout.to_str().ok()?));
         let max = if rpc == UNBOUNDED { Duration::MAX } else { self.deadline_max };
-        tokio::time::sleep(asked.unwrap_or(max).min(max))
+        asked.unwrap_or(max).min(max)
     }
 }
 

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
-use tokio::time::Sleep;
+use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
@@ -27,9 +27,8 @@ use super::access;
 use super::call_id::CallId;
 use super::calls::{Calls, Parent, READ_MAX};
 use super::exempt::{Exempt, Kind};
-use super::peer::Peer;
+use super::peer::Caller;
 use super::permits::Permit;
-use super::unsent::PeerUnsent;
 use super::{MESSAGE_BYTES_MAX, status};
 
 /// What stands before a message: a flag and the length, in bytes.
@@ -79,26 +78,30 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let headers = keep_encoding(&mut request);
         let path = request.uri().path();
-        let extensions = request.extensions();
-        let (Some(&peer), Some(unsent)) = (extensions.get::<Peer>(), extensions.get::<PeerUnsent>().cloned()) else {
-            // Each connection inserts both into each of its requests.
+        let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+            // Each connection inserts it into each of its requests.
             return std::future::ready(Ok(status::panicked().into_http())).boxed();
         };
         if let Some(kind) = Kind::of(path) {
-            return self.exempt.serve(kind, peer, request, move |request| inner.call(request)).map(Ok).boxed();
+            return self.exempt.serve(kind, caller.peer, request, move |request| inner.call(request)).map(Ok).boxed();
         }
         let id = CallId::of(&headers);
         let span = access::span(path, id.as_str());
         if path == SESSION {
-            request.extensions_mut().insert(Parent::stream(id.clone(), peer, unsent));
-            return answer(inner, request, id).instrument(span).map(Ok).boxed();
+            request.extensions_mut().insert(Parent::stream(id.clone(), caller));
+            return answer(inner.call(request), id).instrument(span).map(Ok).boxed();
         }
-        // The time runs from here.
-        let deadline = self.calls.deadline(path, &headers);
+        let wait_max = self.calls.wait_max(path, &headers);
         if path.ends_with(MANY) {
-            request.extensions_mut().insert(Parent::call(id.clone(), peer, unsent.clone(), &deadline));
+            request.extensions_mut().insert(Parent::call(id.clone(), caller.clone(), wait_max));
         }
-        guard(inner, self.calls.clone(), request, peer, unsent, id, deadline).instrument(span).map(Ok).boxed()
+        let answer = guard(inner, self.calls.clone(), request, caller, id.clone());
+        // The time runs from here.
+        timeout(wait_max, answer)
+            .map(|answer| answer.unwrap_or_else(|_| Err(status::deadline_exceeded())))
+            .map(move |answer| Ok(answer.unwrap_or_else(|failure| id.refuse(&failure))))
+            .instrument(span)
+            .boxed()
     }
 }
 
@@ -112,43 +115,35 @@ fn keep_encoding(request: &mut Request<Body>) -> HeaderMap {
 }
 
 async fn guard<S>(
-    inner: S,
+    mut inner: S,
     calls: Calls,
-    request: Request<Body>,
-    peer: Peer,
-    unsent: PeerUnsent,
+    mut request: Request<Body>,
+    caller: Caller,
     id: CallId,
-    deadline: Sleep,
-) -> Response<Body>
+) -> Result<Response<Body>, Status>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
 {
-    let work = async {
-        let mut bytes = calls.take_bytes(peer, 0)?;
-        let request = match tokio::time::timeout(READ_MAX, read(request, &mut bytes)).await {
-            Ok(request) => request?,
-            Err(_) => return Err(status::deadline_exceeded()),
-        };
-        let uri = request.uri().clone();
-        let work = answer(inner, request, id.clone());
-        let (answer, turn) = calls.run(uri.path(), peer, &unsent, bytes, work).await?;
-        Ok(match turn {
-            Some(turn) => turn.until_encoded(answer),
-            None => answer,
-        })
+    let mut bytes = calls.take_bytes(caller.peer, 0)?;
+    let message = match timeout(READ_MAX, read(request.body_mut(), &mut bytes)).await {
+        Ok(message) => message?,
+        Err(_) => return Err(status::deadline_exceeded()),
     };
-    let answer = tokio::select! {
-        biased;
-        answer = work => answer,
-        () = deadline => Err(status::deadline_exceeded()),
-    };
-    answer.unwrap_or_else(|failure| id.refuse(&failure))
+    *request.body_mut() = Body::new(Full::new(message));
+    let uri = request.uri().clone();
+    let (running, turn) = calls.begin(uri.path(), &caller).await?;
+    let work = answer(inner.call(request), id);
+    let response = calls.to_its_end(uri.path(), (running, bytes), work).await?;
+    Ok(match turn {
+        Some(turn) => turn.until_encoded(response),
+        None => response,
+    })
 }
 
-/// Reads the whole request. The call needs nothing more from its caller then. `permit` grows with what has been read.
-async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Body>, Status> {
-    let (head, mut body) = request.into_parts();
+/// Reads the whole message of a request. The call needs nothing more from its caller then. `permit` grows with what has
+/// been read.
+async fn read(body: &mut Body, permit: &mut Permit) -> Result<Bytes, Status> {
     // Nearly always there is one part, which is not copied.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
@@ -174,7 +169,7 @@ async fn read(request: Request<Body>, permit: &mut Permit) -> Result<Request<Bod
     if is_followed(&message) {
         return Err(status::unreadable("there is something behind the message"));
     }
-    Ok(Request::from_parts(head, Body::new(Full::new(message))))
+    Ok(message)
 }
 
 /// True if there is anything behind the message, which tonic would ignore.
@@ -183,12 +178,10 @@ fn is_followed(framed: &[u8]) -> bool {
     (u32::from_be_bytes(*length) as usize) < rest.len()
 }
 
-async fn answer<S>(mut inner: S, request: Request<Body>, id: CallId) -> Response<Body>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
-{
+/// Names and logs the answer of a call.
+async fn answer(made: impl Future<Output = Result<Response<Body>, Infallible>>, id: CallId) -> Response<Body> {
     let begun = Instant::now();
-    let Ok(mut response) = inner.call(request).await;
+    let Ok(mut response) = made.await;
     let failure = match response.extensions().get::<Status>() {
         Some(status) => Some(status.clone()),
         None => Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use prost::Message;
 use tonic::Status;
 
@@ -10,7 +10,7 @@ use super::calls::{Calls, Parent};
 use super::permits::Permit;
 use super::reservation_request::ReservationRequest;
 use super::{answer, checked, v1};
-use crate::service::Service;
+use crate::service::{Error, Service};
 
 /// What carries the requests: a call, or a stream.
 #[derive(Clone)]
@@ -18,6 +18,13 @@ pub(super) struct Carrier {
     pub(super) service: Arc<Service>,
     pub(super) calls: Calls,
     pub(super) parent: Parent,
+}
+
+/// The work of one request.
+pub(super) struct Work {
+    /// The path of the call that carries nothing but this request.
+    rpc: &'static str,
+    answer: BoxFuture<'static, Result<v1::Reservation, Error>>,
 }
 
 impl Carrier {
@@ -30,7 +37,7 @@ impl Carrier {
                 Ok(bytes) => bytes,
                 Err(failure) => return (self.refusal(part, &failure), None),
             };
-            let outcome = self.outcome(part, request).await;
+            let outcome = self.outcome(part, self.work(request)).await;
             bytes.overdraw_to(answer::memory_bytes(&outcome));
             (outcome, Some(bytes))
         });
@@ -40,12 +47,17 @@ impl Carrier {
 
     /// The bytes of one part.
     pub(super) fn take_bytes(&self, request_bytes: usize) -> Result<Permit, Status> {
-        self.calls.take_bytes(self.parent.peer, request_bytes)
+        self.calls.take_bytes(self.parent.caller.peer, request_bytes)
+    }
+
+    /// What a request asks for. Nothing is done yet.
+    pub(super) fn work<R: ReservationRequest>(&self, request: R) -> Work {
+        Work { rpc: R::RPC, answer: request.perform(self.service.clone()) }
     }
 
     /// Does one; `part` tells it from the others.
-    pub(super) async fn outcome<R: ReservationRequest>(&self, part: u64, request: R) -> v1::Outcome {
-        let answer = self.calls.run_part(R::RPC, &self.parent, request.perform(self.service.clone())).await;
+    pub(super) async fn outcome(&self, part: u64, work: Work) -> v1::Outcome {
+        let answer = self.calls.run_part(work.rpc, &self.parent, work.answer).await;
         match answer.and_then(|answer| answer.map_err(Status::from)) {
             Ok(reservation) => v1::Outcome { outcome: Some(v1::outcome::Outcome::Reservation(reservation)) },
             Err(failure) => self.refusal(part, &failure),

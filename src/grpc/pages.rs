@@ -9,8 +9,6 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 
-use super::unsent::PeerUnsent;
-
 /// Pages that are made at a time. The largest take some 7 MiB each, decoded and encoded.
 const PAGES_MAX: usize = 8;
 
@@ -19,6 +17,10 @@ const LISTS: [&str; 2] = ["/stockhold.v1.ReservationService/ListReservations", "
 /// All pages that are being made.
 #[derive(Clone, Debug)]
 pub(super) struct Pages(Arc<Semaphore>);
+
+/// The page that one connection makes. How much a page will take is not known before.
+#[derive(Clone, Debug)]
+pub(super) struct PeerPage(Arc<Semaphore>);
 
 /// The turn of one page: that of its connection, and that among all connections.
 #[derive(Debug)]
@@ -31,14 +33,21 @@ impl Pages {
     }
 
     /// Waits for the turn of a list. Other calls need none.
-    pub(super) async fn turn(&self, rpc: &str, peer: &PeerUnsent) -> Option<Turn> {
+    pub(super) async fn turn(&self, rpc: &str, of_peer: &PeerPage) -> Option<Turn> {
         if !LISTS.contains(&rpc) {
             return None;
         }
         // The semaphores are never closed.
-        let of_peer = peer.page().acquire_owned().await.ok()?;
+        let of_peer = of_peer.0.clone().acquire_owned().await.ok()?;
         let of_all = self.0.clone().acquire_owned().await.ok()?;
         Some(Turn([of_peer, of_all]))
+    }
+}
+
+impl PeerPage {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
     }
 }
 
@@ -55,14 +64,12 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::grpc::unsent::Unsent;
 
     #[tokio::test]
     async fn a_caller_of_many_lists_holds_up_no_other() {
-        let (pages, unsent) = (Pages::new(), Unsent::new(1));
-        let (greedy, other) = (unsent.of_peer(), unsent.of_peer());
+        let (pages, greedy, other) = (Pages::new(), PeerPage::new(), PeerPage::new());
         let first = pages.turn(LISTS[0], &greedy).await;
-        let wait = async |(pages, peer): (Pages, PeerUnsent)| pages.turn(LISTS[1], &peer).await;
+        let wait = async |(pages, of_peer): (Pages, PeerPage)| pages.turn(LISTS[1], &of_peer).await;
         let waiting: Vec<_> = (0..100).map(|_| tokio::spawn(wait((pages.clone(), greedy.clone())))).collect();
         tokio::task::yield_now().await;
         assert!(waiting.iter().all(|turn| !turn.is_finished()), "one page at a time");

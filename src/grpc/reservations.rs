@@ -7,7 +7,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::calls::{Calls, Parent};
 use super::many::Carrier;
-use super::peer::Ending;
 use super::reservation_request::ReservationRequest;
 use super::session::Sessions;
 use super::v1::reservation_service_server::ReservationService;
@@ -97,9 +96,7 @@ impl ReservationService for Reservations {
         request: Request<Streaming<v1::SessionRequest>>,
     ) -> Result<Response<BoxStream<v1::SessionResponse>>, Status> {
         let carrier = self.carrier(&request)?;
-        // Every connection says when it ends.
-        let ending = request.extensions().get::<Ending>().cloned().ok_or_else(status::panicked)?;
-        let answers = self.sessions.open(carrier, ending, request.into_inner())?;
+        let answers = self.sessions.open(carrier, request.into_inner())?;
         Ok(Response::new(Box::pin(answers)))
     }
 }

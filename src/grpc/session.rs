@@ -13,7 +13,8 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::future::Either;
+use futures::{FutureExt, Stream, StreamExt, stream};
 use prost::Message;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio::time::{sleep, timeout};
@@ -24,7 +25,6 @@ use tracing::Instrument;
 
 use self::registry::{Open, Registry, Unanswered};
 use super::many::Carrier;
-use super::peer::Ending;
 use super::permits::Permit;
 use super::v1::session_request::Request;
 use super::{answer, status, v1};
@@ -55,15 +55,14 @@ impl Sessions {
     pub(super) fn open(
         &self,
         carrier: Carrier,
-        ending: Ending,
         requests: Streaming<v1::SessionRequest>,
     ) -> Result<impl Stream<Item = Sent> + use<>, Status> {
-        let going_away = self.stop.child_token();
-        let open = self.open.open(carrier.parent.peer, going_away.clone()).ok_or_else(status::overloaded)?;
-        let end = End { stop: self.stop.clone(), ending, going_away, read_on: self.read_on };
+        let (caller, going_away) = (&carrier.parent.caller, self.stop.child_token());
+        let open = self.open.open(caller.peer, going_away.clone()).ok_or_else(status::overloaded)?;
+        let end = End { stop: self.stop.clone(), ending: caller.ending.clone(), going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
         let session = Arc::new(Session { carrier, open, answers });
-        tokio::spawn(session.serve(requests, end).in_current_span());
+        tokio::spawn(session.serve(Box::new(requests), end).in_current_span());
         Ok(ReceiverStream::new(answered).map(|Unsent { answer, .. }| answer))
     }
 }
@@ -98,6 +97,9 @@ struct Session {
     answers: Sender<Unsent>,
 }
 
+/// What a session reads from, in a box because every read moves it.
+type Requests = Box<Streaming<v1::SessionRequest>>;
+
 /// A request that was read, and its place among the answers.
 struct Read {
     place: OwnedPermit<Unsent>,
@@ -111,21 +113,18 @@ struct Unreadable {
     place: OwnedPermit<Unsent>,
     failure: Status,
     /// If it were dropped, h2 would count every further frame against the connection for good.
-    _unread: Streaming<v1::SessionRequest>,
+    _unread: Requests,
 }
 
 impl Session {
-    async fn serve(self: Arc<Self>, requests: Streaming<v1::SessionRequest>, end: End) {
+    async fn serve(self: Arc<Self>, requests: Requests, end: End) {
         let requests = stream::try_unfold((self.clone(), requests), |(session, requests)| async {
             Ok(session.next(requests).await?.map(|(read, requests)| (read, (session, requests))))
         });
         let requests = requests.take_until(end.reached(self.answers.clone()));
-        let calls = requests.map(async |read| {
-            let Read { place, mut held, request } = read?;
-            let response = self.call(request).await;
-            held.bytes.overdraw_to(response.outcome.as_ref().map_or(0, answer::memory_bytes));
-            place.send(Unsent { answer: Ok(response), _held: Some(held) });
-            Ok(())
+        let calls = requests.map(|read| match read {
+            Ok(read) => Either::Left(self.call(read).map(Ok)),
+            Err(unreadable) => Either::Right(ready(Err(unreadable))),
         });
         // A refusal is the last item of the stream, so it waits until all requests before it are answered.
         let calls = calls.buffer_unordered(UNANSWERED_MAX).fold(Ok(()), |all, one| ready(all.and(one)));
@@ -139,10 +138,7 @@ impl Session {
     }
 
     /// The next request that is to be done.
-    async fn next(
-        &self,
-        mut requests: Streaming<v1::SessionRequest>,
-    ) -> Result<Option<(Read, Streaming<v1::SessionRequest>)>, Unreadable> {
+    async fn next(&self, mut requests: Requests) -> Result<Option<(Read, Requests)>, Unreadable> {
         loop {
             let Ok(place) = self.answers.clone().reserve_owned().await else { return Ok(None) };
             let request = match requests.next().await {
@@ -168,17 +164,28 @@ impl Session {
         }
     }
 
-    async fn call(&self, v1::SessionRequest { id, request }: v1::SessionRequest) -> v1::SessionResponse {
-        let carrier = &self.carrier;
-        let outcome = match request {
-            Some(Request::Reserve(request)) => carrier.outcome(id, request).await,
-            Some(Request::Confirm(request)) => carrier.outcome(id, request).await,
-            Some(Request::Cancel(request)) => carrier.outcome(id, request).await,
-            Some(Request::Extend(request)) => carrier.outcome(id, request).await,
-            Some(Request::GetReservation(request)) => carrier.outcome(id, request).await,
-            None => carrier.refusal(id, &status::required("request")),
+    /// Does a request and sends its answer.
+    ///
+    /// It is no `async fn`, which would hold the request beside its work. Every request copies this future.
+    fn call(&self, Read { place, mut held, request }: Read) -> impl Future<Output = ()> {
+        let (carrier, id) = (&self.carrier, request.id);
+        let work = request.request.map(|request| match request {
+            Request::Reserve(request) => carrier.work(request),
+            Request::Confirm(request) => carrier.work(request),
+            Request::Cancel(request) => carrier.work(request),
+            Request::Extend(request) => carrier.work(request),
+            Request::GetReservation(request) => carrier.work(request),
+        });
+        let outcome = async move {
+            match work {
+                Some(work) => carrier.outcome(id, work).await,
+                None => carrier.refusal(id, &status::required("request")),
+            }
         };
-        response(id, outcome)
+        outcome.map(move |outcome| {
+            held.bytes.overdraw_to(answer::memory_bytes(&outcome));
+            place.send(Unsent { answer: Ok(response(id, outcome)), _held: Some(held) });
+        })
     }
 }
 
@@ -195,7 +202,7 @@ fn is_heard(failure: &Status) -> bool {
 /// When a session ends whose caller does not close it.
 struct End {
     stop: CancellationToken,
-    ending: Ending,
+    ending: CancellationToken,
     going_away: CancellationToken,
     read_on: Duration,
 }
@@ -205,9 +212,9 @@ impl End {
     async fn reached(self, answers: Sender<Unsent>) {
         tokio::select! {
             () = self.going_away.cancelled() => {}
-            () = self.ending.0.cancelled() => self.going_away.cancel(),
+            () = self.ending.cancelled() => self.going_away.cancel(),
         }
-        let is_idle = !self.stop.is_cancelled() && !self.ending.0.is_cancelled();
+        let is_idle = !self.stop.is_cancelled() && !self.ending.is_cancelled();
         let read_on = if is_idle { MAKING_WAY } else { self.read_on };
         let word = v1::SessionResponse { going_away: true, ..Default::default() };
         // A caller who does not read has no room for the word.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures::FutureExt;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// A write that began more recently is on its way: it never gives way to others.
@@ -34,7 +34,7 @@ struct Budget {
     stalls: AtomicU64,
 }
 
-/// The part of the budget that one connection takes. Its requests carry it among their extensions.
+/// The part of the budget that one connection takes.
 #[derive(Clone, Debug)]
 pub(super) struct PeerUnsent(Arc<PeerPart>);
 
@@ -42,7 +42,6 @@ pub(super) struct PeerUnsent(Arc<PeerPart>);
 struct PeerPart {
     unsent: Unsent,
     bytes: AtomicUsize,
-    page: Arc<Semaphore>,
 }
 
 /// A write that waits for its caller.
@@ -69,11 +68,7 @@ impl Unsent {
 
     /// The part of a connection that has just been accepted.
     pub(super) fn of_peer(&self) -> PeerUnsent {
-        PeerUnsent(Arc::new(PeerPart {
-            unsent: self.clone(),
-            bytes: AtomicUsize::new(0),
-            page: Arc::new(Semaphore::new(1)),
-        }))
+        PeerUnsent(Arc::new(PeerPart { unsent: self.clone(), bytes: AtomicUsize::new(0) }))
     }
 
     /// What waits now, in bytes.
@@ -114,11 +109,6 @@ impl PeerUnsent {
         }
         unsent.relieve();
         self.bytes() == 0 && bytes <= bytes_max.saturating_mul(2)
-    }
-
-    /// Of its one permit a connection makes one page at a time. How much a page will take is not known before.
-    pub(super) fn page(&self) -> Arc<Semaphore> {
-        self.0.page.clone()
     }
 
     /// Counts so many bytes until the permit is dropped.

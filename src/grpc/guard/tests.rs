@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::grpc::calls::{CallsConfig, ONE_STEP};
+use crate::grpc::peer::Peer;
 use crate::grpc::unsent::Unsent;
 
 /// Longer than any of these tests takes.
@@ -22,9 +23,9 @@ const LONG: Duration = Duration::from_secs(60);
 const CALL_BYTES_MAX: usize = 1 << 20;
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
-/// A connection for which nothing waits to be sent.
-fn nothing_unsent() -> PeerUnsent {
-    Unsent::new(UNSENT_BYTES_MAX).of_peer()
+/// A caller over a connection of their own, for which nothing waits to be sent.
+fn caller() -> Caller {
+    Caller::new(Peer::accepted(), Unsent::new(UNSENT_BYTES_MAX).of_peer())
 }
 
 fn calls(concurrency_max: usize) -> Calls {
@@ -38,8 +39,7 @@ fn calls_until(concurrency_max: usize, deadline_max: Duration) -> Calls {
 /// A request of several steps, without a body, with these headers, over a connection of its own.
 fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::empty());
-    request.extensions_mut().insert(Peer::accepted());
-    request.extensions_mut().insert(nothing_unsent());
+    request.extensions_mut().insert(caller());
     *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Confirm");
     for (name, value) in headers {
         request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));
@@ -220,13 +220,13 @@ async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
 #[tokio::test]
 async fn while_too_much_waits_for_a_connection_no_call_begins_on_it() {
     let unsent = Unsent::new(UNSENT_BYTES_MAX);
-    let (greedy, other) = (unsent.of_peer(), unsent.of_peer());
-    let asks = async |peer: &PeerUnsent| {
+    let [greedy, other] = [(); 2].map(|()| Caller::new(Peer::accepted(), unsent.of_peer()));
+    let asks = async |caller: &Caller| {
         let mut request = request(&[]);
-        request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(caller.clone());
         answered(&calls(1), empty, request).await
     };
-    let full = greedy.count(UNSENT_BYTES_MAX + 1);
+    let full = greedy.unsent.count(UNSENT_BYTES_MAX + 1);
     assert_eq!(code_and_reason(&asks(&greedy).await), (Code::ResourceExhausted, "OVERLOADED".into()));
     assert!(!asks(&other).await.headers().contains_key("grpc-status"));
     drop(full);

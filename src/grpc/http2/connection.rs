@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::Either;
 use h2::server::{Builder, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
@@ -27,8 +28,8 @@ use super::connections::OpenConnection;
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::{media_type, stream};
-use crate::grpc::peer::Ending;
-use crate::grpc::unsent::{PeerUnsent, Unsent, UnsentBytes};
+use crate::grpc::peer::Caller;
+use crate::grpc::unsent::{Unsent, UnsentBytes};
 use crate::telemetry::ration::Ration;
 
 /// How long a peer that was told to go may take to close a connection on which nothing is under way.
@@ -67,17 +68,30 @@ where
         // It carries no request, so nothing is lost.
         () = open.told() => return,
     };
+    let now = Instant::now();
     // h2 answers it once, and this is the first time.
-    if let Some(pings) = connection.ping_pong() {
-        Life::new(connection, pings, open, unsent, backlog, service, common).live().await;
-    }
+    let Some(pings) = connection.ping_pong() else { return };
+    let life = Life {
+        connection,
+        pings,
+        caller: Caller::new(open.peer(), unsent),
+        backlog,
+        service,
+        ping_at: now + common.config.ping_every,
+        awaits_pong: false,
+        ends_at: now + spread(common.config.age_max, open.peer().id),
+        is_ending: false,
+        open,
+        common,
+    };
+    life.live().await;
 }
 
 struct Life<S> {
     connection: Connection,
     pings: PingPong,
     open: OpenConnection,
-    unsent: PeerUnsent,
+    caller: Caller,
     backlog: Arc<Backlog>,
     service: S,
     common: Arc<Common>,
@@ -87,8 +101,6 @@ struct Life<S> {
     /// When its peer is told to go, or was.
     ends_at: Instant,
     is_ending: bool,
-    /// Tells its requests that no further one can begin.
-    ending: Ending,
 }
 
 impl<S> Life<S>
@@ -96,33 +108,6 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    fn new(
-        connection: Connection,
-        pings: PingPong,
-        open: OpenConnection,
-        unsent: PeerUnsent,
-        backlog: Arc<Backlog>,
-        service: S,
-        common: Arc<Common>,
-    ) -> Self {
-        let now = Instant::now();
-        let age_max = spread(common.config.age_max, open.peer().id);
-        Self {
-            connection,
-            pings,
-            open,
-            unsent,
-            backlog,
-            service,
-            ping_at: now + common.config.ping_every,
-            common,
-            awaits_pong: false,
-            ends_at: now + age_max,
-            is_ending: false,
-            ending: Ending::default(),
-        }
-    }
-
     async fn live(mut self) {
         if self.common.stop.is_cancelled() {
             self.end();
@@ -163,23 +148,18 @@ where
 
     async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
         let open = self.open.stream();
-        let write = self.unsent.write(self.common.config.stall_max);
+        let write = self.caller.unsent.write(self.common.config.stall_max);
         let backlog = self.backlog.clone();
         let answer = match media_type::refusal(&request) {
-            Some(refusal) => Either::Left(ready(Ok(refusal))),
+            Some(refusal) => Either::Left(Box::pin(ready(Ok(refusal)))),
             None => {
                 let mut request = request.map(|stream| Body::new(RequestBody::new(stream)));
-                request.extensions_mut().insert(self.open.peer());
-                request.extensions_mut().insert(self.unsent.clone());
-                request.extensions_mut().insert(self.ending.clone());
+                request.extensions_mut().insert(self.caller.clone());
                 let Ok(service) = self.service.ready().await;
                 Either::Right(service.call(request))
             }
         };
-        tokio::spawn(async move {
-            stream::answer(answer, respond, write, backlog).await;
-            drop(open);
-        });
+        tokio::spawn(stream::answer(answer, respond, write, backlog).map(|()| drop(open)));
     }
 
     /// When there is something to do next, whatever the peer does.
@@ -224,7 +204,7 @@ where
         if !self.is_ending {
             self.is_ending = true;
             self.ends_at = Instant::now();
-            self.ending.0.cancel();
+            self.caller.ending.cancel();
             self.connection.graceful_shutdown();
         }
     }

@@ -36,11 +36,11 @@ enum Ended {
 pub(super) async fn answer(
     answer: impl Future<Output = Result<Response<Body>, Infallible>>,
     mut respond: SendResponse<UnsentBytes>,
-    write: UnsentWrite,
+    mut write: UnsentWrite,
     backlog: Arc<Backlog>,
 ) {
     let sent = match made(answer, &mut respond).await {
-        Ok(response) => send(response, respond, write, backlog).await,
+        Ok(response) => send(response, &mut respond, &mut write, &backlog).await,
         Err(ended) => Err(ended),
     };
     if let Err(ended) = sent {
@@ -65,9 +65,9 @@ async fn made(
 
 async fn send(
     response: Response<Body>,
-    mut respond: SendResponse<UnsentBytes>,
-    write: UnsentWrite,
-    backlog: Arc<Backlog>,
+    respond: &mut SendResponse<UnsentBytes>,
+    write: &mut UnsentWrite,
+    backlog: &Backlog,
 ) -> Result<(), Ended> {
     let (head, body) = response.into_parts();
     let is_all = body.is_end_stream();
@@ -87,14 +87,14 @@ async fn send(
 }
 
 /// An answer whose headers are sent.
-struct Answer {
+struct Answer<'a> {
     body: Body,
     stream: SendStream<UnsentBytes>,
-    write: UnsentWrite,
-    backlog: Arc<Backlog>,
+    write: &'a mut UnsentWrite,
+    backlog: &'a Backlog,
 }
 
-impl Answer {
+impl Answer<'_> {
     async fn send(&mut self) -> Result<(), Ended> {
         while let Some(frame) = poll_fn(|cx| self.poll_frame(cx)).await? {
             match frame.into_data() {

@@ -39,18 +39,17 @@ async fn the_parts_of_a_request_are_put_together() {
 }
 
 /// A request of which this many bytes arrive, and no more.
-fn unread(peer: Peer, bytes: usize) -> Request<Body> {
+fn unread(caller: Caller, bytes: usize) -> Request<Body> {
     let endless = Full::from(vec![0; bytes]).with_trailers(std::future::pending());
     let mut request = request(&[]).map(|_| Body::new(endless));
-    request.extensions_mut().insert(peer);
-    request.extensions_mut().insert(nothing_unsent());
+    request.extensions_mut().insert(caller);
     request
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
     let begun = tokio::time::Instant::now();
-    let response = answered(&calls(1), empty, unread(Peer::accepted(), 4)).await;
+    let response = answered(&calls(1), empty, unread(caller(), 4)).await;
     assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
     assert!((READ_MAX..LONG).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
@@ -58,8 +57,8 @@ async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_not_read_yet_are_in_the_way_of_no_other() {
     let calls = calls(1);
-    let peer = Peer::accepted();
-    let unread: Vec<_> = (0..100).map(|_| tokio::spawn(wait(calls.clone(), unread(peer, 4)))).collect();
+    let caller = caller();
+    let unread: Vec<_> = (0..100).map(|_| tokio::spawn(wait(calls.clone(), unread(caller.clone(), 4)))).collect();
     tokio::task::yield_now().await;
     assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
     for unread in unread {
@@ -75,9 +74,10 @@ async fn wait(calls: Calls, request: Request<Body>) -> Response<Body> {
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_requests_is_bounded_and_a_connection_has_a_share() {
     let calls = calls(CALL_BYTES_MAX);
-    let peer = Peer::accepted();
+    let caller = caller();
     for (bytes, count, over) in [(MESSAGE_BYTES_MAX, 2, 1), (4, CALL_BYTES_MAX / 4096 / 2, 10)] {
-        let all: Vec<_> = (0..count + over).map(|_| tokio::spawn(wait(calls.clone(), unread(peer, bytes)))).collect();
+        let all: Vec<_> =
+            (0..count + over).map(|_| tokio::spawn(wait(calls.clone(), unread(caller.clone(), bytes)))).collect();
         tokio::task::yield_now().await;
         // Another connection has its own share.
         assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
