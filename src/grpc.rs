@@ -2,6 +2,7 @@
 //! each, and turns answers and refusals back; it decides nothing about stock.
 
 pub mod access;
+mod activity;
 mod answer;
 mod call_id;
 pub mod calls;

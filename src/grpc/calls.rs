@@ -9,6 +9,7 @@
 //!   counts.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -70,18 +71,18 @@ pub struct Calls {
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
     pub(super) id: CallId,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     /// When its parts are given up, if it has a deadline itself. A tenth of its time is left then, in which its caller
     /// hears of the parts that are done.
     parts_deadline: Option<Instant>,
 }
 
 impl Parent {
-    pub(super) fn call(id: CallId, caller: Caller, wait_max: Duration) -> Self {
+    pub(super) fn call(id: CallId, caller: Arc<Caller>, wait_max: Duration) -> Self {
         Self { id, caller, parts_deadline: Some(Instant::now() + wait_max - wait_max / 10) }
     }
 
-    pub(super) fn stream(id: CallId, caller: Caller) -> Self {
+    pub(super) fn stream(id: CallId, caller: Arc<Caller>) -> Self {
         Self { id, caller, parts_deadline: None }
     }
 }
@@ -141,8 +142,8 @@ impl Calls {
         self.running.take(caller.peer, 1).ok_or_else(status::overloaded)
     }
 
-    /// Keeps the permits until the work has ended. One step ends with the caller who waits for it, several go on
-    /// without them.
+    /// Keeps the permits until the work has ended. One step ends with the caller who waits for it. Several begin at
+    /// once, in the current span, and go on without their caller.
     ///
     /// It is no `async fn`, which would hold the work twice. Every call copies this future.
     pub(super) fn to_its_end<T: Send + 'static>(

@@ -9,6 +9,7 @@
 //! The request of each must arrive within [`READ_MAX`].
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -19,7 +20,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::calls::READ_MAX;
-use super::peer::Peer;
+use super::peer::Caller;
 use super::permits::Permits;
 
 /// Health checks that one connection may have under way.
@@ -87,7 +88,7 @@ impl Exempt {
     pub(super) fn serve<S, F>(
         &self,
         kind: Kind,
-        peer: Peer,
+        caller: Arc<Caller>,
         request: Request<Body>,
         serve: S,
     ) -> impl Future<Output = Response<Body>> + Send + use<S, F>
@@ -100,7 +101,7 @@ impl Exempt {
             Kind::Watch => &self.watches,
             Kind::Reflection => &self.reflections,
         };
-        let permit = permits.take(peer, 1);
+        let permit = permits.take(caller.peer, 1);
         async move {
             let Some(permit) = permit else {
                 return Status::resource_exhausted("too many such streams are open; close some").into_http();
@@ -114,9 +115,10 @@ impl Exempt {
             let Ok(Ok(response)) = timeout(READ_MAX, serve(request)).await else {
                 return Status::deadline_exceeded("the request took too long to arrive").into_http();
             };
+            let waits = matches!(kind, Kind::Watch).then(|| caller.activity.waits());
             response.map(|body| {
                 Body::new(body.inspect_frame(move |_| {
-                    let _held = &permit;
+                    let _held = (&permit, &waits);
                 }))
             })
         }

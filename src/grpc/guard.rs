@@ -78,25 +78,25 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let headers = keep_encoding(&mut request);
         let path = request.uri().path();
-        let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        let Some(caller) = request.extensions().get::<Arc<Caller>>().cloned() else {
             // Each connection inserts it into each of its requests.
             return std::future::ready(Ok(status::panicked().into_http())).boxed();
         };
         if let Some(kind) = Kind::of(path) {
-            return self.exempt.serve(kind, caller.peer, request, move |request| inner.call(request)).map(Ok).boxed();
+            return self.exempt.serve(kind, caller, request, move |request| inner.call(request)).map(Ok).boxed();
         }
         let id = CallId::of(&headers);
         let span = access::span(path, id.as_str());
         if path == SESSION {
             request.extensions_mut().insert(Parent::stream(id.clone(), caller));
-            return answer(inner.call(request), id).instrument(span).map(Ok).boxed();
+            return answer(async move { inner.call(request).await }, id).instrument(span).map(Ok).boxed();
         }
+        // The time runs from here.
         let wait_max = self.calls.wait_max(path, &headers);
         if path.ends_with(MANY) {
             request.extensions_mut().insert(Parent::call(id.clone(), caller.clone(), wait_max));
         }
         let answer = guard(inner, self.calls.clone(), request, caller, id.clone());
-        // The time runs from here.
         timeout(wait_max, answer)
             .map(|answer| answer.unwrap_or_else(|_| Err(status::deadline_exceeded())))
             .map(move |answer| Ok(answer.unwrap_or_else(|failure| id.refuse(&failure))))
@@ -118,7 +118,7 @@ async fn guard<S>(
     mut inner: S,
     calls: Calls,
     mut request: Request<Body>,
-    caller: Caller,
+    caller: Arc<Caller>,
     id: CallId,
 ) -> Result<Response<Body>, Status>
 where
@@ -126,13 +126,12 @@ where
     S::Future: Send + 'static,
 {
     let mut bytes = calls.take_bytes(caller.peer, 0)?;
-    let message = match timeout(READ_MAX, read(request.body_mut(), &mut bytes)).await {
-        Ok(message) => message?,
-        Err(_) => return Err(status::deadline_exceeded()),
-    };
+    let message = timeout(READ_MAX, read(request.body_mut(), &mut bytes)).await;
+    let message = message.unwrap_or_else(|_| Err(status::deadline_exceeded()))?;
     *request.body_mut() = Body::new(Full::new(message));
     let uri = request.uri().clone();
     let (running, turn) = calls.begin(uri.path(), &caller).await?;
+    // This only finds the handler, which runs when it is polled.
     let work = answer(inner.call(request), id);
     let response = calls.to_its_end(uri.path(), (running, bytes), work).await?;
     Ok(match turn {

@@ -15,7 +15,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::peer::Caller;
 use super::reservations::Reservations;
+use super::status;
 use super::stock::Stock;
 use super::v1::reservation_service_server::ReservationServiceServer;
 use super::v1::stock_service_server::StockServiceServer;
@@ -169,6 +171,8 @@ impl health_server::Health for HealthService {
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let caller = request.extensions().get::<Arc<Caller>>().ok_or_else(status::panicked)?;
+        let ending = caller.ending.clone().cancelled_owned();
         let needs = needs(request.get_ref());
         let mut stores = self.0.clone();
         // So that the present status comes at once.
@@ -182,7 +186,8 @@ impl health_server::Health for HealthService {
                 }
             }
         });
-        Ok(Response::new(answers.boxed()))
+        // Else a watch would keep its connection open. Its client opens another one, as it does when a server stops.
+        Ok(Response::new(answers.take_until(ending).boxed()))
     }
 }
 

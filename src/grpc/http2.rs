@@ -1,6 +1,6 @@
 //! The server: connections of callers over HTTP/2, on the `h2` crate. tonic has a server too, which does not promise
 //! this:
-//! - At most so many connections are open. Callers beyond that are served as soon as one of the others is idle.
+//! - At most so many connections are open. Callers beyond that are served as soon as one of the others is at rest.
 //! - A connection on which nothing happens for long ends, and so does one that is old. Neither cuts a call.
 //! - What waits to be sent is bounded. A caller who does not read loses only what they do not read.
 //! - Windows bound what was received and is not read, for each stream and each connection.
@@ -70,7 +70,7 @@ pub async fn serve<S>(
     let accepting = async {
         loop {
             let stream = accept::next(&listener).await;
-            let open = connections.enter().await;
+            let open = connections.enter(&common.unsent).await;
             tasks.spawn(connection::serve(stream, open, service.clone(), common.clone()));
         }
     };

@@ -18,7 +18,7 @@ const LISTS: [&str; 2] = ["/stockhold.v1.ReservationService/ListReservations", "
 #[derive(Clone, Debug)]
 pub(super) struct Pages(Arc<Semaphore>);
 
-/// The page that one connection makes. How much a page will take is not known before.
+/// In which a connection makes one page at a time. How much memory a page will take is not known before.
 #[derive(Clone, Debug)]
 pub(super) struct PeerPage(Arc<Semaphore>);
 

@@ -32,8 +32,8 @@ use super::{answer, status, v1};
 /// How many requests of one session may be under way, or answered and not yet sent.
 const UNANSWERED_MAX: usize = 1024;
 
-/// How long a session that makes way for another one is still read from. It was idle, so one round trip is enough for
-/// its caller to learn of it.
+/// How long an idle session is still read from when it makes way for another one, or its connection ends. One round
+/// trip is enough for its caller to learn of it.
 const MAKING_WAY: Duration = Duration::from_secs(1);
 
 /// All sessions that are open.
@@ -58,7 +58,7 @@ impl Sessions {
         requests: Streaming<v1::SessionRequest>,
     ) -> Result<impl Stream<Item = Sent> + use<>, Status> {
         let (caller, going_away) = (&carrier.parent.caller, self.stop.child_token());
-        let open = self.open.open(caller.peer, going_away.clone()).ok_or_else(status::overloaded)?;
+        let open = self.open.open(caller, going_away.clone()).ok_or_else(status::overloaded)?;
         let end = End { stop: self.stop.clone(), ending: caller.ending.clone(), going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
         let session = Arc::new(Session { carrier, open, answers });
@@ -121,7 +121,7 @@ impl Session {
         let requests = stream::try_unfold((self.clone(), requests), |(session, requests)| async {
             Ok(session.next(requests).await?.map(|(read, requests)| (read, (session, requests))))
         });
-        let requests = requests.take_until(end.reached(self.answers.clone()));
+        let requests = requests.take_until(end.reached(self.clone()));
         let calls = requests.map(|read| match read {
             Ok(read) => Either::Left(self.call(read).map(Ok)),
             Err(unreadable) => Either::Right(ready(Err(unreadable))),
@@ -209,16 +209,16 @@ struct End {
 
 impl End {
     /// Waits until the caller shall no longer be read from. They are told before.
-    async fn reached(self, answers: Sender<Unsent>) {
+    async fn reached(self, session: Arc<Session>) {
         tokio::select! {
             () = self.going_away.cancelled() => {}
             () = self.ending.cancelled() => self.going_away.cancel(),
         }
-        let is_idle = !self.stop.is_cancelled() && !self.ending.is_cancelled();
-        let read_on = if is_idle { MAKING_WAY } else { self.read_on };
+        let makes_way = !self.stop.is_cancelled() && session.open.is_idle();
+        let read_on = if makes_way { MAKING_WAY } else { self.read_on };
         let word = v1::SessionResponse { going_away: true, ..Default::default() };
         // A caller who does not read has no room for the word.
-        let word = timeout(read_on, answers.send(Unsent::free(Ok(word))));
+        let word = timeout(read_on, session.answers.send(Unsent::free(Ok(word))));
         let _ = tokio::join!(sleep(read_on), word);
     }
 }

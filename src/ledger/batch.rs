@@ -60,6 +60,7 @@ impl Batches {
             tracing::warn!(
                 location = location.as_str(),
                 intents = group.len(),
+                failure = ?error.failure(),
                 cause = chain(&error),
                 "a batch was given up"
             );

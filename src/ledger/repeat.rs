@@ -38,7 +38,7 @@ where
         if !error.may_pass() || tries == TRIES_MAX || Instant::now() >= until {
             return Err(error);
         }
-        tracing::debug!(tries, cause = chain(&error), "repeating a transaction");
+        tracing::debug!(tries, failure = ?error.failure(), cause = chain(&error), "repeating a transaction");
         // Those that collided must not collide again.
         sleep(Duration::from_millis(fastrand::u64(0..=PAUSE_MS << tries))).await;
         tries += 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, StatusCode};
 use prost::Message;
 use stockhold::grpc::http2::ConnectionsConfig;
@@ -23,6 +24,8 @@ const CHECK: &str = "/grpc.health.v1.Health/Check";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
 const LIST: &str = "/stockhold.v1.StockService/ListStock";
 const RESERVE: &str = "/stockhold.v1.ReservationService/Reserve";
+const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const SESSION: &str = "/stockhold.v1.ReservationService/Session";
 
 /// After this time between two calls a connection is idle.
 const IDLE_MIN: Duration = Duration::from_millis(100);
@@ -50,7 +53,15 @@ async fn check(client: &mut Http2) {
     answer.trailers().await.expect("the answer is complete").expect("trailers");
 }
 
-/// Something that stays under way.
+/// A call that is under way: its request has not arrived whole. It may take two seconds.
+async fn begin(client: &mut Http2) -> (h2::client::ResponseFuture, h2::SendStream<Bytes>) {
+    let call = client.post(RESERVE, false).await;
+    // The service has read what was sent before.
+    check(client).await;
+    call
+}
+
+/// A stream that only waits.
 async fn watch(client: &mut Http2) -> h2::RecvStream {
     let mut answer = client.ask(WATCH, &HealthCheckRequest::default()).await.expect("an answer");
     answer.data().await.expect("the present status").expect("the present status");
@@ -61,7 +72,7 @@ async fn watch(client: &mut Http2) -> h2::RecvStream {
 async fn for_a_fresh_caller_the_connection_that_has_been_idle_longest_goes() {
     let it = start(at_most(4)).await;
     let mut busy = Http2::connect(it.address).await;
-    let watched = watch(&mut busy).await;
+    let call = begin(&mut busy).await;
     let mut idle = Vec::new();
     for _ in 0..3 {
         let mut client = Http2::connect(it.address).await;
@@ -78,7 +89,7 @@ async fn for_a_fresh_caller_the_connection_that_has_been_idle_longest_goes() {
         check(client).await;
     }
     check(&mut busy).await;
-    drop((watched, idle, busy, fresh));
+    drop((call, idle, busy, fresh));
     it.end().await;
 }
 
@@ -145,18 +156,67 @@ async fn a_flood_of_connections_without_a_request_keeps_nobody_out() {
 }
 
 #[tokio::test]
-async fn while_no_connection_is_idle_a_fresh_caller_waits() {
+async fn while_no_connection_is_at_rest_a_fresh_caller_waits() {
     let it = start(at_most(1)).await;
     let mut busy = Http2::connect(it.address).await;
-    let watched = watch(&mut busy).await;
+    let call = begin(&mut busy).await;
     let address = it.address;
     let fresh = tokio::spawn(async move { check(&mut Http2::connect(address).await).await });
     check(&mut busy).await;
     assert!(!fresh.is_finished(), "the only connection is in use");
-    drop(watched);
+    drop(call);
     timeout(BOUND, fresh).await.expect("is served when the other one is idle").expect("is answered");
     drop(busy);
     it.end().await;
+}
+
+#[tokio::test]
+async fn connections_whose_streams_only_wait_make_room() {
+    let it = start(at_most(3)).await;
+    let mut watching = Http2::connect(it.address).await;
+    let mut watched = watch(&mut watching).await;
+    let mut in_session = Http2::connect(it.address).await;
+    let (answer, requests) = in_session.post(SESSION, false).await;
+    let mut answers = timeout(BOUND, answer).await.expect("is not late").expect("a session").into_body();
+    let mut known = Http2::connect(it.address).await;
+    check(&mut known).await;
+
+    let mut fresh = Http2::connect(it.address).await;
+    check(&mut fresh).await;
+    assert!(watched.data().await.is_none(), "the watch has ended");
+    watched.trailers().await.expect("it is complete").expect("trailers");
+    watching.ended().await;
+
+    check(&mut known).await;
+    let mut fresher = Http2::connect(it.address).await;
+    check(&mut fresher).await;
+    let word = answers.data().await.expect("a word").expect("a word");
+    assert!(v1::SessionResponse::decode(&word[5..]).expect("a word").going_away);
+    answers.trailers().await.expect("it is complete").expect("trailers");
+    drop(requests);
+    in_session.ended().await;
+    drop((known, fresh, fresher));
+    it.end().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_end_streams_that_wait_makes_room_too() {
+    for path in [WATCH, SESSION] {
+        let it = start(at_most(1)).await;
+        let deaf = Arc::new(AtomicBool::new(false));
+        let mut client = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
+        let (answer, mut requests) = client.post(path, false).await;
+        if path == WATCH {
+            requests.send_data(framed(&[]), false).expect("is sent");
+        }
+        let answer = timeout(BOUND, answer).await.expect("is not late").expect("an answer");
+        deaf.store(true, Ordering::Relaxed);
+        let mut fresh = Http2::connect(it.address).await;
+        timeout(BOUND, check(&mut fresh)).await.expect(path);
+        client.connection.abort();
+        drop((answer, requests, fresh));
+        it.end().await;
+    }
 }
 
 #[tokio::test]
@@ -176,14 +236,25 @@ async fn a_connection_ends_when_it_is_idle_for_long_and_not_before() {
 
 #[tokio::test]
 async fn an_old_connection_ends_with_what_is_under_way() {
-    let mut it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
+    let it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
     let mut client = Http2::connect(it.address).await;
-    let mut watched = watch(&mut client).await;
+    let (answer, mut request) = client.post(RESERVE, false).await;
     let calls = client.calls.clone();
     eventually("nothing more can be begun on it", BOUND, async || calls.clone().ready().await.is_err()).await;
     drop(calls);
-    it.stop_health().await;
-    watched.data().await.expect("what is under way goes on").expect("the last status");
+    request.send_data(framed(&[]), true).expect("what is under way goes on");
+    let answer = timeout(BOUND, answer).await.expect("is not late").expect("an answer");
+    assert_eq!(answer.headers()["grpc-status"], "3", "the request has no fields");
+    client.ended().await;
+    it.end().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_ends_its_watches() {
+    let it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
+    let mut client = Http2::connect(it.address).await;
+    let mut watched = watch(&mut client).await;
+    assert!(watched.data().await.is_none(), "the watch has ended");
     watched.trailers().await.expect("it is complete").expect("trailers");
     client.ended().await;
     it.end().await;
@@ -193,7 +264,7 @@ async fn an_old_connection_ends_with_what_is_under_way() {
 async fn an_old_connection_tells_its_sessions_to_go() {
     let it = start(ConnectionsConfig::new(10, FOR_EVER, SHORT)).await;
     let mut client = Http2::connect(it.address).await;
-    let (answer, requests) = client.post("/stockhold.v1.ReservationService/Session", false).await;
+    let (answer, requests) = client.post(SESSION, false).await;
     let mut answers = timeout(BOUND, answer).await.expect("is not late").expect("a session").into_body();
     let word = timeout(BOUND, answers.data()).await.expect("is not late").expect("a word").expect("a word");
     assert!(v1::SessionResponse::decode(&word[5..]).expect("a word").going_away);
@@ -226,17 +297,20 @@ async fn a_peer_that_does_not_begin_loses_its_connection() {
 async fn a_peer_that_answers_no_ping_loses_its_connection() {
     let it = start(ConnectionsConfig { ping_every: SHORT, pong_max: PONG_MAX, ..at_most(2) }).await;
     let mut answers = Http2::connect(it.address).await;
-    let watched = watch(&mut answers).await;
+    // It is under way for ten seconds.
+    let reflected = answers.post(REFLECT, false).await;
+    check(&mut answers).await;
     let deaf = Arc::new(AtomicBool::new(false));
     let mut gone = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
-    let watched_too = watch(&mut gone).await;
+    let reflected_too = gone.post(REFLECT, false).await;
+    check(&mut gone).await;
     deaf.store(true, Ordering::Relaxed);
     // There is no place for another connection until this one ends.
     let mut fresh = Http2::connect(it.address).await;
     check(&mut fresh).await;
     // It has been asked for longer than the one that is gone, and has answered.
     check(&mut answers).await;
-    drop((watched, watched_too, answers, gone, fresh));
+    drop((reflected, reflected_too, answers, gone, fresh));
     it.end().await;
 }
 
@@ -244,7 +318,7 @@ async fn a_peer_that_answers_no_ping_loses_its_connection() {
 async fn what_is_no_call_is_told_so_before_anything_of_it_is_read() {
     let it = start(at_most(10)).await;
     let mut client = Http2::connect(it.address).await;
-    for path in [RESERVE, CHECK, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/", "/no/such"] {
+    for path in [RESERVE, CHECK, REFLECT, "/", "/no/such"] {
         for (method, kind, status) in [
             ("POST", "application/json", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             ("POST", "application/grpc-web+proto", StatusCode::UNSUPPORTED_MEDIA_TYPE),

@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::*;
 use crate::grpc::calls::{CallsConfig, ONE_STEP};
-use crate::grpc::peer::Peer;
 use crate::grpc::unsent::Unsent;
 
 /// Longer than any of these tests takes.
@@ -24,8 +23,8 @@ const CALL_BYTES_MAX: usize = 1 << 20;
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
 /// A caller over a connection of their own, for which nothing waits to be sent.
-fn caller() -> Caller {
-    Caller::new(Peer::accepted(), Unsent::new(UNSENT_BYTES_MAX).of_peer())
+fn caller() -> Arc<Caller> {
+    Caller::new(Unsent::new(UNSENT_BYTES_MAX).of_peer())
 }
 
 fn calls(concurrency_max: usize) -> Calls {
@@ -220,8 +219,8 @@ async fn only_the_callers_own_deadline_ends_the_wait_for_a_reconcile() {
 #[tokio::test]
 async fn while_too_much_waits_for_a_connection_no_call_begins_on_it() {
     let unsent = Unsent::new(UNSENT_BYTES_MAX);
-    let [greedy, other] = [(); 2].map(|()| Caller::new(Peer::accepted(), unsent.of_peer()));
-    let asks = async |caller: &Caller| {
+    let [greedy, other] = [(); 2].map(|()| Caller::new(unsent.of_peer()));
+    let asks = async |caller: &Arc<Caller>| {
         let mut request = request(&[]);
         request.extensions_mut().insert(caller.clone());
         answered(&calls(1), empty, request).await

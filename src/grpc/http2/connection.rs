@@ -2,7 +2,8 @@
 //! - its peer ends it, breaks the rules of HTTP/2, or does not answer a ping;
 //! - nothing has been under way on it for long, it is old, or the server stops: its peer is told first (GOAWAY), and
 //!   what is under way is finished;
-//! - another one needs its place and nothing is under way: its peer is told, and it is closed at once.
+//! - another one needs its place and it is at rest: its peer is told, and it is closed at once, or after a moment if
+//!   streams wait on it.
 
 use std::convert::Infallible;
 use std::future::{poll_fn, ready};
@@ -28,12 +29,14 @@ use super::connections::OpenConnection;
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::{media_type, stream};
-use crate::grpc::peer::Caller;
 use crate::grpc::unsent::{Unsent, UnsentBytes};
 use crate::telemetry::ration::Ration;
 
 /// How long a peer that was told to go may take to close a connection on which nothing is under way.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// How long streams that wait may stay open on a connection whose place is needed. Sessions end before that.
+const WAITING_MAX: Duration = Duration::from_secs(2);
 
 /// How long it may take to tell a peer whose place is needed.
 const LEAVE_MAX: Duration = Duration::from_millis(250);
@@ -56,7 +59,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
 {
-    let unsent = common.unsent.of_peer();
+    let unsent = &open.caller().unsent;
     let backlog = Arc::new(Backlog::new(unsent.clone()));
     let socket = Socket::new(tcp, unsent.write_all(common.config.stall_max), backlog.clone());
     let mut connection = tokio::select! {
@@ -74,12 +77,11 @@ where
     let life = Life {
         connection,
         pings,
-        caller: Caller::new(open.peer(), unsent),
         backlog,
         service,
         ping_at: now + common.config.ping_every,
         awaits_pong: false,
-        ends_at: now + spread(common.config.age_max, open.peer().id),
+        ends_at: now + spread(common.config.age_max, open.caller().peer.id),
         is_ending: false,
         open,
         common,
@@ -91,7 +93,6 @@ struct Life<S> {
     connection: Connection,
     pings: PingPong,
     open: OpenConnection,
-    caller: Caller,
     backlog: Arc<Backlog>,
     service: S,
     common: Arc<Common>,
@@ -139,22 +140,23 @@ where
                     }
                     if self.common.stop.is_cancelled() {
                         self.end();
-                        due.as_mut().reset(self.due_at());
                     }
+                    due.as_mut().reset(self.due_at());
                 }
             }
         }
     }
 
     async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
-        let open = self.open.stream();
-        let write = self.caller.unsent.write(self.common.config.stall_max);
+        let caller = self.open.caller();
+        let open = caller.activity.stream();
+        let write = caller.unsent.write(self.common.config.stall_max);
         let backlog = self.backlog.clone();
         let answer = match media_type::refusal(&request) {
             Some(refusal) => Either::Left(Box::pin(ready(Ok(refusal)))),
             None => {
                 let mut request = request.map(|stream| Body::new(RequestBody::new(stream)));
-                request.extensions_mut().insert(self.caller.clone());
+                request.extensions_mut().insert(caller.clone());
                 let Ok(service) = self.service.ready().await;
                 Either::Right(service.call(request))
             }
@@ -167,7 +169,7 @@ where
         let next = if self.is_ending {
             Instant::now() + CLOSE_MAX
         } else {
-            let idle = self.open.idle().unwrap_or_default();
+            let idle = self.open.caller().activity.idle().unwrap_or_default();
             self.ends_at.min(Instant::now() + self.common.config.idle_max.saturating_sub(idle))
         };
         next.min(self.ping_at)
@@ -183,14 +185,21 @@ where
             }
             self.ping();
         }
-        let idle = self.open.idle().unwrap_or_default();
-        if self.is_ending {
-            return now >= self.ends_at + CLOSE_MAX && idle >= CLOSE_MAX && !self.connection.has_streams();
+        let activity = &self.open.caller().activity;
+        let (idle, is_at_rest) = (activity.idle().unwrap_or_default(), activity.at_rest().is_some());
+        if !self.is_ending {
+            if self.ends_at <= now || idle >= self.common.config.idle_max {
+                self.end();
+            }
+            return false;
         }
-        if self.ends_at <= now || idle >= self.common.config.idle_max {
-            self.end();
+        if self.open.is_to_leave() && self.ends_at + WAITING_MAX <= now {
+            if is_at_rest {
+                return true;
+            }
+            self.open.stays();
         }
-        false
+        now >= self.ends_at + CLOSE_MAX && idle >= CLOSE_MAX && !self.connection.has_streams()
     }
 
     fn ping(&mut self) {
@@ -204,14 +213,20 @@ where
         if !self.is_ending {
             self.is_ending = true;
             self.ends_at = Instant::now();
-            self.caller.ending.cancel();
+            self.open.caller().ending.cancel();
             self.connection.graceful_shutdown();
         }
     }
 
-    /// Makes room for another connection, if nothing is under way.
+    /// Makes room for another connection, if this one is at rest. True if it is to be dropped at once. Else the streams
+    /// that wait are told first, and [`WAITING_MAX`] is their time to end.
     async fn leave(&mut self) -> bool {
-        if self.open.idle().is_none() || self.connection.has_streams() {
+        let activity = &self.open.caller().activity;
+        if activity.at_rest().is_some() && activity.has_streams() {
+            self.end();
+            return false;
+        }
+        if activity.idle().is_none() || self.connection.has_streams() {
             self.open.stays();
             return false;
         }

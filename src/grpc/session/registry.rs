@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::grpc::peer::Peer;
+use crate::grpc::peer::Caller;
 
 /// The share of one connection: one part in so many.
 const SHARES: usize = 8;
@@ -38,7 +38,7 @@ struct State {
 
 #[derive(Debug)]
 struct Session {
-    peer: Peer,
+    caller: Arc<Caller>,
     going_away: CancellationToken,
     /// Requests that were read and whose answers were not handed over to be sent.
     unanswered: AtomicUsize,
@@ -47,8 +47,20 @@ struct Session {
 }
 
 impl Session {
+    fn new(caller: Arc<Caller>, going_away: CancellationToken, now_ms: u64) -> Self {
+        caller.activity.begin_wait();
+        Self { caller, going_away, unanswered: AtomicUsize::new(0), last_ms: AtomicU64::new(now_ms) }
+    }
+
     fn is_idle(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // All its requests are answered.
+        self.caller.activity.end_wait();
     }
 }
 
@@ -59,10 +71,10 @@ impl Registry {
     }
 
     /// Opens one, which is told to go away by `going_away`. None if there is no place for it.
-    pub(super) fn open(&self, peer: Peer, going_away: CancellationToken) -> Option<Open> {
+    pub(super) fn open(&self, caller: &Arc<Caller>, going_away: CancellationToken) -> Option<Open> {
         let mut state = self.0.state();
         let staying = || state.by_id.values().filter(|session| !session.going_away.is_cancelled());
-        let of_peer = || staying().filter(|session| session.peer == peer);
+        let of_peer = || staying().filter(|session| session.caller.peer == caller.peer);
         let idle_longest = |session: &&Arc<Session>| session.last_ms.load(Ordering::Relaxed);
         let makes_way = if of_peer().count() >= self.0.sessions_max.div_ceil(SHARES) {
             Some(of_peer().filter(|session| session.is_idle()).min_by_key(idle_longest)?)
@@ -78,8 +90,7 @@ impl Registry {
             }
             session.going_away.cancel();
         }
-        let last_ms = AtomicU64::new(self.0.now_ms());
-        let session = Arc::new(Session { peer, going_away, unanswered: AtomicUsize::new(0), last_ms });
+        let session = Arc::new(Session::new(caller.clone(), going_away, self.0.now_ms()));
         state.last_id += 1;
         let id = state.last_id;
         state.by_id.insert(id, Arc::clone(&session));
@@ -107,9 +118,16 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// True if no request is unanswered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.is_idle()
+    }
+
     /// A request was read.
     pub(super) fn request(&self) -> Unanswered {
-        self.session.unanswered.fetch_add(1, Ordering::Relaxed);
+        if self.session.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.session.caller.activity.end_wait();
+        }
         Unanswered { session: Arc::clone(&self.session), all: Arc::clone(&self.all) }
     }
 }
@@ -131,7 +149,9 @@ impl Drop for Unanswered {
     fn drop(&mut self) {
         // In this order: a session that counts as idle has been so since then.
         self.session.last_ms.store(self.all.now_ms(), Ordering::Relaxed);
-        self.session.unanswered.fetch_sub(1, Ordering::Release);
+        if self.session.unanswered.fetch_sub(1, Ordering::Release) == 1 {
+            self.session.caller.activity.begin_wait();
+        }
     }
 }
 

@@ -39,7 +39,7 @@ async fn the_parts_of_a_request_are_put_together() {
 }
 
 /// A request of which this many bytes arrive, and no more.
-fn unread(caller: Caller, bytes: usize) -> Request<Body> {
+fn unread(caller: Arc<Caller>, bytes: usize) -> Request<Body> {
     let endless = Full::from(vec![0; bytes]).with_trailers(std::future::pending());
     let mut request = request(&[]).map(|_| Body::new(endless));
     request.extensions_mut().insert(caller);
