@@ -25,6 +25,7 @@ mod torture;
 mod window;
 mod world;
 
+use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,6 +47,9 @@ struct Arguments {
     /// Only faults with this in their name; may be given several times
     #[arg(long)]
     only: Vec<String>,
+    /// Only so many faults, drawn by the seed
+    #[arg(long)]
+    faults: Option<NonZeroUsize>,
 }
 
 fn main() -> ExitCode {
@@ -64,7 +68,8 @@ async fn torture_all() -> ExitCode {
     let home = tempfile::Builder::new().prefix("stockhold-torture.").tempdir().expect("a temporary folder").keep();
     let signals = Signals::listen().expect("signals can be listened to");
     let budget = Duration::from_secs(arguments.seconds);
-    let torture = AssertUnwindSafe(torture::torture(&home, seed, budget, &arguments.only)).catch_unwind();
+    let torture =
+        AssertUnwindSafe(torture::torture(&home, seed, budget, &arguments.only, arguments.faults)).catch_unwind();
     let tortured = tokio::select! {
         // The panic hook has printed the cause.
         tortured = torture => tortured.unwrap_or_else(|_| Err("the program broke down".to_owned())),

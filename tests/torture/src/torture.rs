@@ -1,5 +1,6 @@
 //! One fault after the other, each with callers of its own.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,16 +39,27 @@ const RUN_MAX: Duration = Duration::from_secs(600);
 /// The part of the seed that concerns a run and not a caller.
 const HARNESS: u64 = 1 << 40;
 
-/// Causes every fault once, then again until they have lasted for `budget`. Answers the number of violations.
-pub(crate) async fn torture(home: &Path, seed: u64, budget: Duration, only: &[String]) -> Result<u64, String> {
+/// Causes every fault once, or so many as are drawn, then again until they have lasted for `budget`. Answers the number
+/// of violations.
+pub(crate) async fn torture(
+    home: &Path,
+    seed: u64,
+    budget: Duration,
+    only: &[String],
+    drawn: Option<NonZeroUsize>,
+) -> Result<u64, String> {
     let mut faults = Fault::all();
     faults.retain(|fault| only.is_empty() || only.iter().any(|only| fault.name().contains(only)));
     if faults.is_empty() {
         return Err("no fault has such a name".to_owned());
     }
+    let mut order = rng(seed, 0, HARNESS);
+    if let Some(drawn) = drawn {
+        order.shuffle(&mut faults);
+        faults.truncate(drawn.get());
+    }
     let mut world = World::start(home).await?;
     let (mut runs, mut lasted) = (Vec::new(), Duration::ZERO);
-    let mut order = rng(seed, 0, HARNESS);
     loop {
         let is_first_round = runs.len() < faults.len();
         order.shuffle(&mut faults);
