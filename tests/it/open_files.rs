@@ -1,5 +1,6 @@
 //! A limit of open files: it is raised as far as it may be, and then callers get what the stores leave.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -33,10 +34,15 @@ fn callers_get_as_many_connections_as_there_are_files() {
         let telling = [" listening ", "--connections-max", "error: "];
         let mut lines = log.lines().map_while(Result::ok);
         let first = lines.find(|line| telling.iter().any(|word| line.contains(word)));
+        let files = fs::read_to_string(format!("/proc/{}/limits", service.id())).unwrap_or_default();
         if code.is_none() {
             service.kill().expect("it runs");
         }
         assert_eq!(service.wait().expect("it ends").code(), code, "{limit}");
         assert!(first.as_ref().is_some_and(|line| line.contains(text)), "{limit}: {first:?}");
+        if limit.starts_with("-S") {
+            let files = files.lines().find(|line| line.starts_with("Max open files")).expect("Linux tells it");
+            assert!(!files.contains(" 128 "), "it was not raised: {files}");
+        }
     }
 }
