@@ -61,9 +61,13 @@ impl Sessions {
         let open = self.open.open(caller, going_away.clone()).ok_or_else(status::overloaded)?;
         let end = End { stop: self.stop.clone(), ending: caller.ending.clone(), going_away, read_on: self.read_on };
         let (answers, answered) = mpsc::channel(UNANSWERED_MAX);
+        let stream = open.stream();
         let session = Arc::new(Session { carrier, open, answers });
         tokio::spawn(session.serve(Box::new(requests), end).in_current_span());
-        Ok(ReceiverStream::new(answered).map(|Unsent { answer, .. }| answer))
+        Ok(ReceiverStream::new(answered).map(move |Unsent { answer, .. }| {
+            let _held = &stream;
+            answer
+        }))
     }
 }
 

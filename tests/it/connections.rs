@@ -200,17 +200,15 @@ async fn connections_whose_streams_only_wait_make_room() {
 }
 
 #[tokio::test]
-async fn a_caller_who_does_not_end_streams_that_wait_makes_room_too() {
+async fn a_caller_who_does_not_read_streams_that_wait_makes_room_too() {
     for path in [WATCH, SESSION] {
-        let it = start(at_most(1)).await;
-        let deaf = Arc::new(AtomicBool::new(false));
-        let mut client = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
+        let it = start(ConnectionsConfig { stall_max: FOR_EVER, ..at_most(1) }).await;
+        let mut client = Http2::connect_as(it.address, h2::client::Builder::new().initial_window_size(0)).await;
         let (answer, mut requests) = client.post(path, false).await;
         if path == WATCH {
             requests.send_data(framed(&[]), false).expect("is sent");
         }
         let answer = timeout(BOUND, answer).await.expect("is not late").expect("an answer");
-        deaf.store(true, Ordering::Relaxed);
         let mut fresh = Http2::connect(it.address).await;
         timeout(BOUND, check(&mut fresh)).await.expect(path);
         client.connection.abort();

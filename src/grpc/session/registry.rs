@@ -117,7 +117,17 @@ pub(super) struct Open {
     all: Arc<All>,
 }
 
+/// The stream of a session, which only waits while no request is unanswered. It may outlive the session: its caller may
+/// not read the last word.
+#[derive(Debug)]
+pub(super) struct OpenStream(#[expect(dead_code, reason = "it is held")] Arc<Session>);
+
 impl Open {
+    /// Its stream.
+    pub(super) fn stream(&self) -> OpenStream {
+        OpenStream(Arc::clone(&self.session))
+    }
+
     /// True if no request is unanswered.
     pub(super) fn is_idle(&self) -> bool {
         self.session.is_idle()

@@ -103,6 +103,7 @@ async fn a_session_only_waits_while_no_request_is_unanswered() {
     let is_at_rest = || site.caller.activity.at_rest().is_some();
     assert!(!is_at_rest());
     let open = site.open(&site.caller).await.expect("there is room");
+    let stream = open.stream();
     assert!(is_at_rest());
     let (first, second) = (open.request(), open.request());
     assert!(!is_at_rest());
@@ -115,5 +116,7 @@ async fn a_session_only_waits_while_no_request_is_unanswered() {
     drop(open);
     assert!(!is_at_rest());
     drop(last);
-    assert!(!is_at_rest(), "the stream still has the answer");
+    assert!(is_at_rest());
+    drop(stream);
+    assert!(!is_at_rest(), "the connection still has a stream, of which nothing is known");
 }
