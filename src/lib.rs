@@ -2,7 +2,7 @@
 //!
 //! The modules in reading order. Each uses only those above it, and `tests/it/architecture.rs` checks that:
 //!
-//! - [`telemetry`]: logs.
+//! - [`telemetry`]: how the logs are written.
 //! - [`domain`]: the words and rules that need no store.
 //! - [`holds`]: the holds' store, in Redis or in this process.
 //! - [`ledger`]: supply and settled reservations, in MySQL or SQLite. `holds` and `ledger` do not know each other.
