@@ -1,9 +1,9 @@
 //! What is under way on a connection. A stream is, from its headers until its answer is sent. Some streams only wait:
-//! a watch of health, and a session of which no request is unanswered. Nothing is lost if they end. So a connection
+//! a watch of health, and a session of which no request is unanswered. No call is lost if they end. So a connection
 //! whose streams only wait makes room for a fresh caller.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,8 +14,9 @@ pub(super) struct Activity {
     began: Instant,
     has_asked: AtomicBool,
     streams: AtomicUsize,
-    /// Of the streams, those that only wait.
-    waiting: AtomicUsize,
+    /// The streams that do more than wait. It is too low for the moment between the end of a stream and that of its
+    /// session. So a connection that rests for a moment may not be at rest.
+    busy: AtomicIsize,
     /// When the last stream ended or began to wait, counted from `began`.
     at_rest_since_us: AtomicU64,
 }
@@ -27,7 +28,7 @@ impl Activity {
             began: Instant::now(),
             has_asked: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            busy: AtomicIsize::new(0),
             at_rest_since_us: AtomicU64::new(0),
         })
     }
@@ -44,10 +45,9 @@ impl Activity {
 
     /// How long no stream has done anything but wait. `None` if one does more.
     pub(super) fn at_rest(&self) -> Option<Duration> {
-        let streams = self.streams.load(Ordering::Acquire);
-        let waiting = self.waiting.load(Ordering::Acquire);
+        let busy = self.busy.load(Ordering::Acquire);
         let since = Duration::from_micros(self.at_rest_since_us.load(Ordering::Acquire));
-        (streams <= waiting).then(|| self.began.elapsed().saturating_sub(since))
+        (busy <= 0).then(|| self.began.elapsed().saturating_sub(since))
     }
 
     /// How long there has been no stream. `None` if there is one.
@@ -63,6 +63,7 @@ impl Activity {
 
     /// A stream has begun. It ends when this is dropped.
     pub(super) fn stream(self: &Arc<Self>) -> OpenStream {
+        self.busy.fetch_add(1, Ordering::AcqRel);
         self.streams.fetch_add(1, Ordering::AcqRel);
         self.has_asked.store(true, Ordering::Release);
         OpenStream(self.clone())
@@ -78,12 +79,12 @@ impl Activity {
     pub(super) fn begin_wait(&self) {
         // The time first: it must be right once the connection is at rest.
         self.touch();
-        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.busy.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// One stream less only waits.
     pub(super) fn end_wait(&self) {
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.busy.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -96,6 +97,7 @@ impl Drop for OpenStream {
         // The time first, as in `begin_wait`.
         self.0.touch();
         self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -218,6 +218,35 @@ async fn a_caller_who_does_not_read_streams_that_wait_makes_room_too() {
 }
 
 #[tokio::test]
+async fn a_caller_who_was_told_to_go_cannot_stay_by_beginning_calls() {
+    let it = start(at_most(1)).await;
+    let deaf = Arc::new(AtomicBool::new(false));
+    let mut client = Http2::connect_through(it.address, &h2::client::Builder::new(), deaf.clone()).await;
+    let watched = watch(&mut client).await;
+    deaf.store(true, Ordering::Relaxed);
+    let address = it.address;
+    let fresh = tokio::spawn(async move { check(&mut Http2::connect(address).await).await });
+    // By then the caller was told, but a deaf one does not say that they have heard.
+    sleep(10 * IDLE_MIN).await;
+    let mut begun = Vec::new();
+    eventually("the fresh caller is served", BOUND, async || {
+        // Each call takes two seconds, because its request does not arrive.
+        if let Ok(mut calls) = client.calls.clone().ready().await {
+            let request =
+                Request::post(format!("http://localhost{RESERVE}")).header("content-type", "application/grpc");
+            begun.extend(calls.send_request(request.body(()).expect("a request"), false));
+        }
+        sleep(IDLE_MIN).await;
+        fresh.is_finished()
+    })
+    .await;
+    fresh.await.expect("is served");
+    client.connection.abort();
+    drop((watched, begun));
+    it.end().await;
+}
+
+#[tokio::test]
 async fn a_connection_ends_when_it_is_idle_for_long_and_not_before() {
     let it = start(ConnectionsConfig::new(10, SHORT, FOR_EVER)).await;
     let mut busy = Http2::connect(it.address).await;

@@ -43,12 +43,17 @@ impl Backlog {
         is_blocked && self.is_over.swap(false, Ordering::Relaxed)
     }
 
+    /// True if the peer does not take what h2 has for them.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Ordering::Relaxed)
+    }
+
     /// Lets h2 do what it can. If it then waits for anything but the socket, it has written all that it was given
     /// before.
     pub(super) fn drive<T>(&self, poll: impl FnOnce() -> Poll<T>) -> Poll<T> {
         let heads_bytes = self.heads_bytes.load(Ordering::Relaxed);
         let polled = poll();
-        if polled.is_pending() && !self.is_blocked.load(Ordering::Relaxed) {
+        if polled.is_pending() && !self.is_blocked() {
             self.is_over.store(true, Ordering::Relaxed);
             self.remove(heads_bytes);
         }

@@ -25,7 +25,7 @@ use tower::{Service, ServiceExt};
 
 use super::backlog::Backlog;
 use super::bounds::ConnectionsConfig;
-use super::connections::OpenConnection;
+use super::connections::{OpenConnection, REST_MIN};
 use super::request_body::RequestBody;
 use super::socket::Socket;
 use super::{media_type, stream};
@@ -35,7 +35,8 @@ use crate::telemetry::ration::Ration;
 /// How long a peer that was told to go may take to close a connection on which nothing is under way.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// How long streams that wait may stay open on a connection whose place is needed. Sessions end before that.
+/// How long streams that wait may stay open on a connection whose place is needed. Idle sessions end before that. It is
+/// also how long a peer that was told to go may still begin a call.
 const WAITING_MAX: Duration = Duration::from_secs(2);
 
 /// How long it may take to tell a peer whose place is needed.
@@ -69,7 +70,7 @@ where
             Err(_) => return tracing::debug!("a peer says nothing"),
         },
         // It carries no request, so nothing is lost.
-        () = open.told() => return,
+        () = open.bell() => return,
     };
     let now = Instant::now();
     // h2 answers it once, and this is the first time.
@@ -132,11 +133,14 @@ where
                     if self.is_over() {
                         return;
                     }
+                    if self.open.told().is_some_and(|told| told >= WAITING_MAX) && self.is_done() {
+                        return self.close().await;
+                    }
                     due.as_mut().reset(self.due_at());
                 }
-                () = self.open.told() => {
-                    if self.open.is_to_leave() && self.leave().await {
-                        return;
+                () = self.open.bell() => {
+                    if self.open.told().is_some() && self.leaves() {
+                        return self.close().await;
                     }
                     if self.common.stop.is_cancelled() {
                         self.end();
@@ -147,7 +151,11 @@ where
         }
     }
 
-    async fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<UnsentBytes>) {
+    async fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<UnsentBytes>) {
+        if self.is_ending && self.ends_at.elapsed() >= WAITING_MAX {
+            // The peer was told long ago, and may repeat it elsewhere.
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
         let caller = self.open.caller();
         let open = caller.activity.stream();
         let write = caller.unsent.write(self.common.config.stall_max);
@@ -185,21 +193,20 @@ where
             }
             self.ping();
         }
-        let activity = &self.open.caller().activity;
-        let (idle, is_at_rest) = (activity.idle().unwrap_or_default(), activity.at_rest().is_some());
-        if !self.is_ending {
-            if self.ends_at <= now || idle >= self.common.config.idle_max {
-                self.end();
-            }
-            return false;
+        let idle = self.open.caller().activity.idle().unwrap_or_default();
+        if self.is_ending {
+            return now >= self.ends_at + CLOSE_MAX && idle >= CLOSE_MAX && !self.connection.has_streams();
         }
-        if self.open.is_to_leave() && self.ends_at + WAITING_MAX <= now {
-            if is_at_rest {
-                return true;
-            }
-            self.open.stays();
+        if self.ends_at <= now || idle >= self.common.config.idle_max {
+            self.end();
         }
-        now >= self.ends_at + CLOSE_MAX && idle >= CLOSE_MAX && !self.connection.has_streams()
+        false
+    }
+
+    /// True if it is at rest and what its peer was told is sent.
+    fn is_done(&self) -> bool {
+        let at_rest = self.open.caller().activity.at_rest();
+        at_rest.is_some_and(|at_rest| at_rest >= REST_MIN) && !self.backlog.is_blocked()
     }
 
     fn ping(&mut self) {
@@ -218,21 +225,26 @@ where
         }
     }
 
-    /// Makes room for another connection, if this one is at rest. True if it is to be dropped at once. Else the streams
+    /// Makes room for another connection, if this one is at rest. True if it can be closed at once. Else the streams
     /// that wait are told first, and [`WAITING_MAX`] is their time to end.
-    async fn leave(&mut self) -> bool {
+    fn leaves(&mut self) -> bool {
         let activity = &self.open.caller().activity;
-        if activity.at_rest().is_some() && activity.has_streams() {
+        let is_at_rest = activity.at_rest().is_some();
+        if is_at_rest && activity.has_streams() {
             self.end();
             return false;
         }
-        if activity.idle().is_none() || self.connection.has_streams() {
+        let leaves = is_at_rest && !self.connection.has_streams();
+        if !leaves {
             self.open.stays();
-            return false;
         }
+        leaves
+    }
+
+    /// Tells the peer what was begun, and ends.
+    async fn close(mut self) {
         self.connection.abrupt_shutdown(Reason::NO_ERROR);
         let _ = timeout(LEAVE_MAX, poll_fn(|cx| self.connection.poll_closed(cx))).await;
-        true
     }
 }
 

@@ -6,25 +6,27 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::grpc::peer::Caller;
 use crate::grpc::unsent::Unsent;
 use crate::telemetry::ration::Ration;
 
 /// A connection that has carried a request may be between two calls. It makes room only after this.
-const REST_MIN: Duration = Duration::from_millis(100);
+pub(super) const REST_MIN: Duration = Duration::from_millis(100);
 
 /// The part of all places for connections that have never carried a request.
 const FRESH_PART: usize = 4;
 
 /// How often a fresh caller who waits looks for a connection that has come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A connection without streams has left by then. Others need a moment more, while the next one is told.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 
 static FULL: Ration = Ration::new(1, Duration::from_secs(10));
 
@@ -39,11 +41,21 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct State {
     caller: Arc<Caller>,
-    is_to_leave: AtomicBool,
+    /// When it was told to make room.
+    told_at: Mutex<Option<Instant>>,
     bell: Notify,
 }
 
 impl State {
+    /// How long ago it was told to make room. `None` if it was not, or could not.
+    fn told(&self) -> Option<Duration> {
+        Some(self.told_at().as_ref()?.elapsed())
+    }
+
+    fn told_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.told_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Of two connections the one with the lower rank goes first; none has to that is not at rest. Those that have
     /// carried requests go after the others, or before them.
     fn rank(&self, asked_last: bool) -> Option<(bool, Reverse<Duration>)> {
@@ -63,7 +75,7 @@ impl Connections {
         let place = self.place().await;
         let caller = Caller::new(unsent.of_peer());
         let id = caller.peer.id;
-        let state = Arc::new(State { caller, is_to_leave: AtomicBool::new(false), bell: Notify::new() });
+        let state = Arc::new(State { caller, told_at: Mutex::default(), bell: Notify::new() });
         self.open().insert(id, state.clone());
         OpenConnection { connections: self.clone(), state, _place: place }
     }
@@ -89,17 +101,19 @@ impl Connections {
         }
     }
 
-    /// Tells one connection to leave, unless one is leaving or none is at rest.
+    /// Tells one connection to leave, unless one was told a moment ago or none is at rest. One that takes longer holds
+    /// up no other.
     fn make_room(&self) {
         let open = self.open();
-        if open.values().any(|state| state.is_to_leave.load(Ordering::Acquire)) {
+        if open.values().filter_map(|state| state.told()).any(|told| told < TELL_EVERY) {
             return;
         }
         let fresh = open.values().filter(|state| !state.caller.activity.has_asked()).count();
         let asked_last = fresh > self.connections_max / FRESH_PART;
-        let ranked = open.values().filter_map(|state| Some((state.rank(asked_last)?, state)));
+        let staying = open.values().filter(|state| state.told().is_none());
+        let ranked = staying.filter_map(|state| Some((state.rank(asked_last)?, state)));
         if let Some((_, state)) = ranked.min_by_key(|(rank, _)| *rank) {
-            state.is_to_leave.store(true, Ordering::Release);
+            *state.told_at() = Some(Instant::now());
             state.bell.notify_one();
         }
     }
@@ -130,20 +144,20 @@ impl OpenConnection {
         &self.state.caller
     }
 
-    /// Waits until it is told to leave, or the server stops.
-    pub(super) async fn told(&self) {
+    /// Waits until it is told to make room, or the server stops.
+    pub(super) async fn bell(&self) {
         self.state.bell.notified().await;
     }
 
-    /// True if it is to make room for another one.
-    pub(super) fn is_to_leave(&self) -> bool {
-        self.state.is_to_leave.load(Ordering::Acquire)
+    /// How long ago it was told to make room for another one, if it was.
+    pub(super) fn told(&self) -> Option<Duration> {
+        self.state.told()
     }
 
     /// It cannot leave after all: a call is under way.
     pub(super) fn stays(&self) {
         self.state.caller.activity.touch();
-        self.state.is_to_leave.store(false, Ordering::Release);
+        *self.state.told_at() = None;
     }
 }
 
