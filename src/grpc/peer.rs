@@ -47,3 +47,11 @@ impl Caller {
         })
     }
 }
+
+#[cfg(test)]
+impl Caller {
+    /// A caller over a connection of their own, for which nothing waits to be sent.
+    pub(super) fn alone() -> Arc<Self> {
+        Self::new(super::unsent::Unsent::new(usize::MAX).of_peer())
+    }
+}

@@ -5,7 +5,6 @@ use http_body_util::Full;
 use tonic::Code;
 
 use super::*;
-use crate::grpc::unsent::Unsent;
 
 /// Answers a stream once its request has arrived.
 async fn answered(request: Request<Body>) -> Result<Response<Body>, Infallible> {
@@ -21,11 +20,6 @@ async fn echoed(request: Request<Body>) -> Result<Response<Body>, Infallible> {
 /// A request that never ends.
 fn endless() -> Request<Body> {
     Request::new(Body::new(Full::from("x").with_trailers(pending())))
-}
-
-/// The caller behind a connection of their own.
-fn caller() -> Arc<Caller> {
-    Caller::new(Unsent::new(0).of_peer())
 }
 
 fn code(response: &Response<Body>) -> Code {
@@ -46,23 +40,23 @@ async fn each_kind_has_its_bounds() {
         };
         let mut all = Vec::new();
         for _ in 0..1000 {
-            let caller = caller();
+            let caller = Caller::alone();
             let open: Vec<_> = (0..2 * peer_max).filter_map(|_| serve(caller.clone())).collect();
             assert!(open.len() <= peer_max, "{kind:?}: one connection has {}", open.len());
             assert!(!all.is_empty() || open.len() == peer_max, "{kind:?}: the first has {}", open.len());
             all.extend(open);
         }
         assert!(all.len() <= max, "{kind:?}: {} together", all.len());
-        assert_eq!(serve(caller()).is_some(), matches!(kind, Kind::Check), "{kind:?}: all are taken");
+        assert_eq!(serve(Caller::alone()).is_some(), matches!(kind, Kind::Check), "{kind:?}: all are taken");
         drop(all);
-        assert!(serve(caller()).is_some(), "{kind:?}: they are given back");
+        assert!(serve(Caller::alone()).is_some(), "{kind:?}: they are given back");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_must_arrive_in_time() {
     for kind in [Kind::Check, Kind::Watch, Kind::Reflection] {
-        let late = Exempt::new().serve(kind, caller(), endless(), answered);
+        let late = Exempt::new().serve(kind, Caller::alone(), endless(), answered);
         let late = timeout(2 * READ_MAX, late).await.expect("it is given up");
         assert_eq!(code(&late), Code::DeadlineExceeded, "{kind:?}");
     }
@@ -71,7 +65,7 @@ async fn a_request_must_arrive_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_reflection_is_read_from_for_a_while_only() {
     for (kind, ends) in [(Kind::Reflection, true), (Kind::Watch, false)] {
-        let response = Exempt::new().serve(kind, caller(), endless(), echoed).await;
+        let response = Exempt::new().serve(kind, Caller::alone(), endless(), echoed).await;
         let read = timeout(2 * REFLECTION_LASTS_MAX, response.into_body().collect());
         assert_eq!(read.map(|read| read.is_ok()).await, ends, "{kind:?}");
     }
@@ -80,7 +74,7 @@ async fn a_stream_of_reflection_is_read_from_for_a_while_only() {
 #[tokio::test]
 async fn a_watch_only_waits() {
     for (kind, waits) in [(Kind::Check, false), (Kind::Watch, true), (Kind::Reflection, false)] {
-        let caller = caller();
+        let caller = Caller::alone();
         let _stream = caller.activity.stream();
         let response = Exempt::new().serve(kind, caller.clone(), Request::new(Body::empty()), answered).await;
         assert_eq!(caller.activity.at_rest().is_some(), waits, "{kind:?}");

@@ -22,11 +22,6 @@ const LONG: Duration = Duration::from_secs(60);
 const CALL_BYTES_MAX: usize = 1 << 20;
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 
-/// A caller over a connection of their own, for which nothing waits to be sent.
-fn caller() -> Arc<Caller> {
-    Caller::new(Unsent::new(UNSENT_BYTES_MAX).of_peer())
-}
-
 fn calls(concurrency_max: usize) -> Calls {
     calls_until(concurrency_max, LONG)
 }
@@ -38,7 +33,7 @@ fn calls_until(concurrency_max: usize, deadline_max: Duration) -> Calls {
 /// A request of several steps, without a body, with these headers, over a connection of its own.
 fn request(headers: &[(&'static str, &str)]) -> Request<Body> {
     let mut request = Request::new(Body::empty());
-    request.extensions_mut().insert(caller());
+    request.extensions_mut().insert(Caller::alone());
     *request.uri_mut() = http::Uri::from_static("/stockhold.v1.ReservationService/Confirm");
     for (name, value) in headers {
         request.headers_mut().insert(*name, HeaderValue::from_str(value).expect(value));

@@ -49,7 +49,7 @@ fn unread(caller: Arc<Caller>, bytes: usize) -> Request<Body> {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
     let begun = tokio::time::Instant::now();
-    let response = answered(&calls(1), empty, unread(caller(), 4)).await;
+    let response = answered(&calls(1), empty, unread(Caller::alone(), 4)).await;
     assert_eq!(code_and_reason(&response), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".into()));
     assert!((READ_MAX..LONG).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
@@ -57,7 +57,7 @@ async fn a_request_that_never_ends_is_given_up_long_before_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_not_read_yet_are_in_the_way_of_no_other() {
     let calls = calls(1);
-    let caller = caller();
+    let caller = Caller::alone();
     let unread: Vec<_> = (0..100).map(|_| tokio::spawn(wait(calls.clone(), unread(caller.clone(), 4)))).collect();
     tokio::task::yield_now().await;
     assert!(!answered(&calls, empty, request(&[])).await.headers().contains_key("grpc-status"));
@@ -74,7 +74,7 @@ async fn wait(calls: Calls, request: Request<Body>) -> Response<Body> {
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_requests_is_bounded_and_a_connection_has_a_share() {
     let calls = calls(CALL_BYTES_MAX);
-    let caller = caller();
+    let caller = Caller::alone();
     for (bytes, count, over) in [(MESSAGE_BYTES_MAX, 2, 1), (4, CALL_BYTES_MAX / 4096 / 2, 10)] {
         let all: Vec<_> =
             (0..count + over).map(|_| tokio::spawn(wait(calls.clone(), unread(caller.clone(), bytes)))).collect();

@@ -3,7 +3,6 @@ use std::time::Duration;
 use tokio::time::advance;
 
 use super::*;
-use crate::grpc::unsent::Unsent;
 
 const SESSIONS_MAX: usize = 16;
 
@@ -12,14 +11,9 @@ struct Site {
     caller: Arc<Caller>,
 }
 
-/// The caller behind a connection of their own.
-fn caller() -> Arc<Caller> {
-    Caller::new(Unsent::new(0).of_peer())
-}
-
 impl Site {
     fn new() -> Self {
-        Self { registry: Registry::new(SESSIONS_MAX), caller: caller() }
+        Self { registry: Registry::new(SESSIONS_MAX), caller: Caller::alone() }
     }
 
     /// Opens one on a connection, a moment after the one before.
@@ -32,7 +26,7 @@ impl Site {
     async fn open_many(&self, count: usize) -> Vec<Open> {
         let mut all = Vec::new();
         for _ in 0..count {
-            all.push(self.open(&caller()).await.expect("there is room"));
+            all.push(self.open(&Caller::alone()).await.expect("there is room"));
         }
         all
     }
@@ -55,7 +49,7 @@ async fn the_session_that_has_been_idle_longest_makes_way() {
     all.push(site.open(&site.caller).await.expect("another makes way"));
     assert_eq!(going(&all), [2, 3]);
     all.remove(2);
-    all.push(site.open(&caller()).await.expect("another makes way"));
+    all.push(site.open(&Caller::alone()).await.expect("another makes way"));
     assert_eq!(going(&all), [2, 3], "one that had gone makes no room for another");
 }
 
@@ -82,7 +76,7 @@ async fn a_connection_has_a_share() {
     assert_eq!((going(&others), going(&own)), (vec![], vec![0]));
     let _busy: Vec<_> = own.iter().map(Open::request).collect();
     assert!(site.open(&site.caller).await.is_none(), "its own are busy");
-    site.open(&caller()).await.expect("other connections have room");
+    site.open(&Caller::alone()).await.expect("other connections have room");
 }
 
 #[tokio::test(start_paused = true)]
