@@ -69,6 +69,8 @@ pub(crate) struct Before {
     losses: usize,
     holds_failures: usize,
     ledger_is_away: bool,
+    /// The holds' store had it as held.
+    is_held: bool,
 }
 
 #[derive(Clone)]
@@ -149,6 +151,7 @@ impl Order {
 pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Before {
     world.event("request", &(order, request));
     let (holds_failures, ledger_is_away) = (world.holds_failures(), world.storm().ledger_is_away());
+    let is_held = is_held(world, order);
     world.audit(|auditor| {
         let losses = auditor.losses;
         let order = &mut auditor.orders[order];
@@ -159,7 +162,7 @@ pub(crate) fn sent(world: &World, order: usize, request: &Request) -> Before {
             Request::Reserve { .. } => order.sent_reserves += 1,
             Request::Get => {}
         }
-        Before { told: order.told.clone(), losses, holds_failures, ledger_is_away }
+        Before { told: order.told.clone(), losses, holds_failures, ledger_is_away, is_held }
     })
 }
 
@@ -225,15 +228,10 @@ fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> 
     if before.holds_failures != world.holds_failures() || forgets {
         return Ok(());
     }
-    let (location, id) = &order.key;
     match request {
-        Request::Cancel => world.holds.look(|holds| {
-            let record = holds.get(location).and_then(|holds| holds.records.get(id));
-            match record.map(|record| record.state) {
-                Some(State::Held) => Err("its units are still held".into()),
-                _ => Ok(()),
-            }
-        }),
+        // If it was not held before, a Reserve may have come in between.
+        Request::Cancel if before.is_held && is_held(world, number) => Err("its units are still held".into()),
+        Request::Cancel => Ok(()),
         // An order that may have ended needs the ledger's word.
         _ if order.sent_confirms + order.sent_cancels > 0 => Ok(()),
         // A store that was emptied reads its registers from the ledger.
@@ -247,6 +245,14 @@ fn goes_on(world: &World, number: usize, request: &Request, before: &Before) -> 
         }
         _ => Ok(()),
     }
+}
+
+fn is_held(world: &World, number: usize) -> bool {
+    let (location, id) = world.audit(|auditor| auditor.orders[number].key.clone());
+    world.holds.look(|holds| {
+        let record = holds.get(&location).and_then(|holds| holds.records.get(&id));
+        record.is_some_and(|record| record.state == State::Held)
+    })
 }
 
 fn accepted(world: &World, number: usize, request: &Request, before: &Before, answer: &Reservation) -> Judgement {
@@ -274,8 +280,9 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Before, an
     if let Some(end) = before.told.end
         && answer.state != end
         && !(answer.state.is_live() && forgets)
-        // `CONFIRMING` is also true, and all that is known while the ledger is away.
-        && (end, answer.state) != (State::Confirmed, State::Confirming)
+        // `CONFIRMING` is also true of what was confirmed. It is all that is known while the ledger is away, also of what
+        // the ledger has as cancelled and the holds' store was not told of.
+        && !(answer.state == State::Confirming && (end == State::Confirmed || before.ledger_is_away))
     {
         return Err(format!("{end:?} had been told"));
     }
