@@ -4,20 +4,22 @@
 //! - The first settlement of a reservation wins and never changes. A `Confirmed` one is committed together with its
 //!   deductions and the lowered `on_hand`, once, and never takes `on_hand` below `floor`.
 //! - Callers are answered after the commit, with the rows as they stand at the end of the batch that was committed.
-//! - Every change of a stock row gives it a larger version, at least the database's time in microseconds.
+//! - Every change of a stock row gives it a larger version, at least the database's time in microseconds, also if that
+//!   has gone back a little (`clock`).
 //! - The books balance: `on_hand = sum(movements.delta) - sum(deductions.quantity)`.
 //!
 //! An error of `QueuePermit::settle`, `set_stock` or `adjust_stock` may hide a commit. Repeating the call under the
 //! same id gives the true answer. The ledger does not know holds.
 //!
-//! Modules, from the bottom up: `error`, `intent`, `circuit_breaker` and `database` are what all others use; `decide`
-//! and `change` decide; `commit` and `supply` are the two transactions; `request`, `batch` and `queue` are the group
-//! commit; `sql` is the database.
+//! Modules, from the bottom up: `error`, `intent`, `clock`, `circuit_breaker` and `database` are what all others use;
+//! `decide` and `change` decide; `commit` and `supply` are the two transactions; `request`, `batch` and `queue` are the
+//! group commit; `sql` is the database.
 
 mod batch;
 mod batch_permits;
 mod change;
 mod circuit_breaker;
+mod clock;
 mod commit;
 pub mod database;
 mod decide;
@@ -39,6 +41,7 @@ use crate::domain::{Adjustment, Location, Refusal, RequestId, ReservationId, Set
 use batch::Batches;
 use change::Change;
 use circuit_breaker::CircuitBreaker;
+use clock::Clock;
 use database::{Book, Database};
 use queue::Queues;
 use repeat::{ACQUIRE_TIMEOUT, REPEAT_WITHIN, repeat, within};
@@ -78,6 +81,7 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     database: Arc<dyn Database>,
     breaker: Arc<CircuitBreaker>,
+    clock: Arc<Clock>,
     queues: Queues,
     /// Permits for the connections that batches leave to other calls. A batch that had to wait for one of those calls
     /// would time out and take the database for away.
@@ -95,11 +99,13 @@ impl Ledger {
 
     /// The ledger over a database; see [`LedgerConfig`] for the bounds.
     pub fn over(database: Arc<dyn Database>, queue_max: usize, batch_max: usize) -> Self {
-        let (capacity, breaker) = (database.capacity(), Arc::<CircuitBreaker>::default());
-        let batches = Batches { database: Arc::clone(&database), breaker: Arc::clone(&breaker) };
+        let capacity = database.capacity();
+        let (breaker, clock) = (Arc::<CircuitBreaker>::default(), Arc::<Clock>::default());
+        let batches =
+            Batches { database: Arc::clone(&database), breaker: Arc::clone(&breaker), clock: Arc::clone(&clock) };
         let queues = Queues::start(capacity, queue_max, batch_max, &batches);
         let (connections, books) = (Semaphore::new(capacity.others), Semaphore::new(1));
-        Self(Arc::new(Inner { database, breaker, queues, connections, books }))
+        Self(Arc::new(Inner { database, breaker, clock, queues, connections, books }))
     }
 
     /// Claims a SQLite file for this process until the claim is dropped or the process ends. It fails if another
@@ -214,9 +220,15 @@ impl Ledger {
         within(BOOKS_WITHIN, self.0.database.books(location, after, last)).await
     }
 
-    /// The database's clock, in microseconds since 1970.
+    /// Another instance has seen the database's clock show this.
+    pub fn see_micros(&self, micros: i64) {
+        self.0.clock.see(micros);
+    }
+
+    /// The database's clock, in microseconds since 1970. It goes back only if it was wrong by more than minutes.
     pub async fn now_micros(&self) -> Result<i64, LedgerError> {
-        self.repeated(|database| database.now_micros()).await
+        let told_micros = self.repeated(|database| database.now_micros()).await?;
+        Ok(self.0.clock.now_micros(told_micros))
     }
 
     /// Answers within seconds if the database is there and takes writes. After a commit that the database refused or
@@ -238,7 +250,7 @@ impl Ledger {
         request_id: &RequestId,
         change: Change<'_>,
     ) -> Result<Result<(), Refusal>, LedgerError> {
-        self.repeated(|database| supply::apply(database, location, request_id, change)).await
+        self.repeated(|database| supply::apply(database, &self.0.clock, location, request_id, change)).await
     }
 
     /// Runs what may be repeated.

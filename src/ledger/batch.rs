@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::batch_permits::Tries;
 use super::circuit_breaker::CircuitBreaker;
+use super::clock::Clock;
 use super::commit::commit;
 use super::database::Database;
 use super::error::DatabaseError;
@@ -30,6 +31,7 @@ pub(super) struct Batches {
     pub(super) database: Arc<dyn Database>,
     /// It learns of every outcome before the requests are answered.
     pub(super) breaker: Arc<CircuitBreaker>,
+    pub(super) clock: Arc<Clock>,
 }
 
 impl Batches {
@@ -43,7 +45,8 @@ impl Batches {
             let within = if group.len() > 1 { REPEAT_SEVERAL_WITHIN } else { REPEAT_WITHIN };
             let until = (Instant::now() + within).min(oldest.since + TRY_WITHIN);
             let intents: Vec<_> = group.iter().map(|request| (&request.id, &request.intent)).collect();
-            let error = match repeat(until, || tries.run(commit(&*self.database, location, &intents))).await {
+            let settle = || tries.run(commit(&*self.database, &self.clock, location, &intents));
+            let error = match repeat(until, settle).await {
                 Ok(verdicts) => {
                     self.breaker.close();
                     group.into_iter().zip(verdicts).for_each(|(request, verdict)| request.answer(Ok(verdict)));

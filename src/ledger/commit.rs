@@ -9,7 +9,8 @@
 
 use std::collections::BTreeSet;
 
-use super::database::{Database, Reads, Writes};
+use super::clock::Clock;
+use super::database::{Database, Facts, Reads, Writes};
 use super::decide::{Answer, Decision, decide};
 use super::error::{Failure, LedgerError};
 use super::intent::{Intent, Verdict};
@@ -18,12 +19,13 @@ use crate::domain::{Lines, Location, ReservationId, Sku};
 /// Settles these, in order; one verdict each.
 pub(super) async fn commit(
     database: &dyn Database,
+    clock: &Clock,
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
 ) -> Result<Vec<Verdict>, LedgerError> {
-    match attempt(database, location, intents, BTreeSet::new()).await {
+    match attempt(database, clock, location, intents, BTreeSet::new()).await {
         Err(error) if error.failure() == Some(Failure::Duplicate) => {
-            attempt(database, location, intents, intents.iter().map(|(id, _)| *id).collect()).await
+            attempt(database, clock, location, intents, intents.iter().map(|(id, _)| *id).collect()).await
         }
         done => done,
     }
@@ -31,6 +33,7 @@ pub(super) async fn commit(
 
 async fn attempt(
     database: &dyn Database,
+    clock: &Clock,
     location: &Location,
     intents: &[(&ReservationId, &Intent)],
     may_be_settled: BTreeSet<&ReservationId>,
@@ -38,7 +41,8 @@ async fn attempt(
     let skus = intents.iter().flat_map(|(_, intent)| skus_to_deduct(intent)).collect();
     let reads = Reads { skus, reservations: may_be_settled, change: None };
     let (facts, transaction) = database.begin(location, reads).await?;
-    let mut decision = decide(facts, intents.iter().copied());
+    let now_micros = clock.now_micros(facts.now_micros);
+    let mut decision = decide(Facts { now_micros, ..facts }, intents.iter().copied());
     before_commit();
     transaction.commit(writes(&decision)).await?;
     after_commit();

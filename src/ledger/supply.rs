@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::change::Change;
+use super::clock::Clock;
 use super::database::{ChangeMade, Database, Facts, Moved, Reads, Writes};
 use super::error::LedgerError;
 use crate::domain::{Location, Refusal, RequestId, Sku, StockRow};
@@ -10,6 +11,7 @@ use crate::domain::{Location, Refusal, RequestId, Sku, StockRow};
 /// Applies the change once, however often it is asked for under this id.
 pub(super) async fn apply(
     database: &dyn Database,
+    clock: &Clock,
     location: &Location,
     request_id: &RequestId,
     change: Change<'_>,
@@ -17,7 +19,7 @@ pub(super) async fn apply(
     let fingerprint = change.fingerprint().to_string();
     let reads = Reads { skus: change.skus().into_iter().collect(), change: Some(request_id), ..Reads::default() };
     let (facts, transaction) = database.begin(location, reads).await?;
-    let moved = match decide(&change, &facts, request_id, &fingerprint) {
+    let moved = match decide(&change, &facts, clock.now_micros(facts.now_micros), request_id, &fingerprint) {
         Ok(moved) => moved,
         Err(refusal) => {
             transaction.commit(Writes::default()).await?;
@@ -52,11 +54,12 @@ pub(super) async fn rows_behind_locks(
 fn decide(
     change: &Change<'_>,
     facts: &Facts,
+    now_micros: i64,
     request_id: &RequestId,
     fingerprint: &str,
 ) -> Result<Vec<Moved>, Refusal> {
     match &facts.change_made {
-        None => change.decide(&facts.rows, facts.now_micros),
+        None => change.decide(&facts.rows, now_micros),
         Some(made) if made == fingerprint => Ok(Vec::new()),
         Some(_) => Err(Refusal::RequestIdReused(request_id.clone())),
     }

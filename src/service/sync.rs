@@ -21,6 +21,9 @@ impl Service {
     pub async fn sync(&self, location: &Location) -> Result<usize, Error> {
         self.losses.log_summary();
         let synced = self.holds.synced(location).await?;
+        if let Some(synced) = synced {
+            self.ledger.see_micros(synced);
+        }
         let mark = self.ledger.now_micros().await?;
         let behind = self.push_changed(location, from(location, synced, mark)).await?;
         // A location without a mark is new, unless registers are missing.

@@ -280,8 +280,8 @@ fn accepted(world: &World, number: usize, request: &Request, before: &Before, an
     if let Some(end) = before.told.end
         && answer.state != end
         && !(answer.state.is_live() && forgets)
-        // `CONFIRMING` is also true of what was confirmed. It is all that is known while the ledger is away, also of what
-        // the ledger has as cancelled and the holds' store was not told of.
+        // `CONFIRMING` is also true of what was confirmed. It is all that is known while the ledger is away, also of
+        // what the ledger has as cancelled and the holds' store was not told of.
         && !(answer.state == State::Confirming && (end == State::Confirmed || before.ledger_is_away))
     {
         return Err(format!("{end:?} had been told"));
